@@ -1,0 +1,154 @@
+import { assert, type NodeId, noNode } from '../base/index.ts'
+import { isSoleVoter, votersOf } from './configuration.ts'
+import { type Core, deliverableIndex, reportCorruption, send } from './core.ts'
+import { hasQuorum, tally } from './quorum.ts'
+import { becomeCandidate, becomeFollower, becomeLeader, becomePreCandidate } from './roles.ts'
+import type { LogEnd, VoteRequest, VoteResponse } from './types.ts'
+
+/** One tick without leading: time to campaign when nobody was heard for an election timeout. */
+export function tickElection(core: Core): void {
+  core.electionElapsed++
+  const configuration = core.configurations.current
+  // Nobody else can be disturbed or waited for.
+  const isAlone = core.role === 'follower' && isSoleVoter(configuration, core.id)
+  if (!isAlone && core.electionElapsed < core.electionTimeout) return
+  // A disk slower than an election timeout is waited for: another term would not make it faster.
+  if (core.role === 'candidate' && !core.storage.isDurable(core.term, core.vote)) return
+  // The lost tail may have held the entry that made this node a voter, so it asks whatever it now takes itself for.
+  if (core.voteBlock !== undefined) {
+    announceEnd(core)
+  } else if (!core.configurations.mayCampaign(core.id, core.commitIndex)) {
+    if (core.leader !== noNode) loseLeader(core, 'heard no leader for an election timeout')
+  } else if (isAlone) {
+    campaign(core, { isTransfer: false, cause: 'is the only voter' })
+  } else {
+    preCampaign(core)
+  }
+}
+
+/** Opens a term and asks for votes. */
+export function campaign(core: Core, how: { readonly isTransfer: boolean; readonly cause: string }): void {
+  becomeCandidate(core, how.cause)
+  askForVotes(core, { pre: false, transfer: how.isTransfer })
+}
+
+/** The hard state became durable: only now this node's own vote counts. */
+export function countOwnVote(core: Core): void {
+  if (core.role !== 'candidate' || !core.storage.isDurable(core.term, core.id)) return
+  core.votes.set(core.id, true)
+  decide(core)
+}
+
+export function handleVoteRequest(core: Core, request: VoteRequest): void {
+  hearEnd(core, request.from)
+  const isFree =
+    core.vote === request.from ||
+    (core.vote === noNode && core.leader === noNode) ||
+    (request.pre && request.term > core.term)
+  const granted =
+    isFree && request.term >= core.term && core.voteBlock === undefined && isUpToDate(core, request)
+  if (granted && !request.pre) {
+    assert(request.term === core.term, 'a vote is cast in the term of its request')
+    core.vote = request.from
+    core.electionElapsed = 0
+  }
+  send(core, {
+    kind: 'voteResponse',
+    from: core.id,
+    to: request.from,
+    term: granted ? request.term : core.term,
+    pre: request.pre,
+    granted,
+  })
+}
+
+export function handleVoteResponse(core: Core, response: VoteResponse): void {
+  hearEnd(core, response.from)
+  const isAsked = response.pre ? core.role === 'pre-candidate' : core.role === 'candidate'
+  // A granted pre-vote speaks of the term that is not opened yet.
+  const termAsked = response.pre && response.granted ? core.term + 1 : core.term
+  if (!isAsked || response.term !== termAsked) return
+  if (!core.votes.has(response.from)) core.votes.set(response.from, response.granted)
+  decide(core)
+}
+
+/**
+ * Whether votes are refused unheard: this node leads or hears its leader. It keeps nodes that come back from a network
+ * split, or that were removed, from disturbing a cluster that works.
+ */
+export function hearsLeader(core: Core): boolean {
+  if (core.role === 'leader') return true
+  return core.leader !== noNode && core.electionElapsed < core.options.electionTicks
+}
+
+/**
+ * Lets this node vote again once nothing of the tail that it cut can be missing: its durable log has passed the old
+ * end, or log ends were exchanged with a majority of the voters (all may have lost power at once).
+ */
+export function liftVoteBlock(core: Core): void {
+  const block = core.voteBlock
+  if (block === undefined) return
+  const hasPassed = deliverableIndex(core) >= core.cutEnd
+  const { current } = core.configurations
+  if (hasPassed || hasQuorum(current, (id) => block.heard.has(id))) core.voteBlock = undefined
+}
+
+function preCampaign(core: Core): void {
+  becomePreCandidate(core, 'heard no leader for an election timeout')
+  askForVotes(core, { pre: true, transfer: false })
+  decide(core)
+}
+
+/** A node that may not vote still shows the others where its log ends. */
+function announceEnd(core: Core): void {
+  loseLeader(core, 'heard no leader for an election timeout and may not vote after a cut tail')
+  askForVotes(core, { pre: true, transfer: false })
+}
+
+function loseLeader(core: Core, cause: string): void {
+  becomeFollower(core, { term: core.term, leader: noNode }, cause)
+}
+
+function askForVotes(core: Core, how: { readonly pre: boolean; readonly transfer: boolean }): void {
+  const end = core.log.end()
+  const term = how.pre ? core.term + 1 : core.term
+  for (const id of votersOf(core.configurations.current)) {
+    if (id === core.id) continue
+    send(core, { kind: 'voteRequest', from: core.id, to: id, term, ...how, end })
+  }
+}
+
+function decide(core: Core): void {
+  const result = tally(core.configurations.current, (id) => core.votes.get(id))
+  if (result === 'pending') return
+  if (result === 'lost') {
+    loseLeader(core, `lost the ${core.role === 'candidate' ? 'election' : 'pre-vote'}`)
+  } else if (core.role === 'pre-candidate') {
+    campaign(core, { isTransfer: false, cause: 'won the pre-vote' })
+  } else if (core.storage.isDurable(core.term, core.id)) {
+    becomeLeader(core, 'won the election')
+  }
+}
+
+/** Of two logs the one with the later last term is more complete, of equal terms the longer one. */
+function isUpToDate(core: Core, request: VoteRequest): boolean {
+  const { end } = request
+  if (!isSameHistory(core, request.from, end)) return false
+  const own = core.log.end()
+  return end.term > own.term || (end.term === own.term && end.index >= own.index)
+}
+
+/** The same index and term with another chain cannot be: one of the two logs is damaged. */
+function isSameHistory(core: Core, peer: NodeId, end: LogEnd): boolean {
+  const { index, term } = end
+  const own = core.log.endAt(index)
+  if (own === undefined || own.term !== term || own.chain === end.chain) return true
+  reportCorruption(core, { peer, index, term, chain: own.chain, peerChain: end.chain })
+  return false
+}
+
+/** `from` showed the end of its log, or saw the end of this one and answered. */
+function hearEnd(core: Core, from: NodeId): void {
+  core.voteBlock?.heard.add(from)
+  liftVoteBlock(core)
+}

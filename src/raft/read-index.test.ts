@@ -1,0 +1,32 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { Cluster, defaultTestOptions } from './testing/cluster.ts'
+import { voterSet } from './testing/disk.ts'
+
+test('readers that wait are bounded: the one too many is told at once', () => {
+  const cluster = new Cluster(defaultTestOptions, 1, () => undefined)
+  cluster.add(1n, voterSet(1n, 2n, 3n))
+  cluster.add(2n, voterSet(1n, 2n, 3n))
+  const node = cluster.node(2n)
+  const heartbeat = { kind: 'heartbeat', from: 1n, to: 2n, term: 1, commit: 0, round: 1 } as const
+  node.raft.step({ ...heartbeat, context: new Uint8Array(0) })
+  for (let request = 1; request <= 65_537; request++) node.raft.readIndex(request)
+  assert.deepEqual(node.raft.ready().readFailures, [65_537])
+})
+
+test('a number of an earlier life of a follower is never used again', () => {
+  const numbers = new Set<number>()
+  for (let seed = 1; seed <= 20; seed++) {
+    const cluster = new Cluster(defaultTestOptions, seed, () => undefined)
+    cluster.add(2n, voterSet(1n, 2n))
+    const { raft } = cluster.node(2n)
+    const heartbeat = { kind: 'heartbeat', from: 1n, to: 2n, term: 1, commit: 0, round: 1 } as const
+    raft.step({ ...heartbeat, context: new Uint8Array(0) })
+    raft.readIndex(1)
+    const [operation] = raft.ready().storage
+    for (const message of operation?.after ?? []) {
+      if (message.kind === 'readIndexRequest') numbers.add(message.request)
+    }
+  }
+  assert.equal(numbers.size, 20)
+})
