@@ -1,0 +1,39 @@
+import { LeaseDeadlines, type LeaseTable } from '../lease/index.ts'
+import { decodeCommand, encodeCommand } from './command-codec.ts'
+import type { LeaderDuties } from './contract.ts'
+
+/** Revokes a second at most, as etcd has it: a mass expiry must not drown the writes of the living. */
+const revokesPerSecondMax = 1000
+/** Leases that run longer have what is left of them written to the log this often. */
+const checkpointIntervalMs = 5 * 60 * 1000
+
+export function createDeadlines(table: LeaseTable): LeaseDeadlines {
+  return new LeaseDeadlines({ table, revokesPerSecondMax, checkpointIntervalMs })
+}
+
+/** The leader's duties as commands to propose. */
+export function createLeaderDuties(deadlines: LeaseDeadlines): LeaderDuties {
+  return {
+    start: (nowMs) => deadlines.start(nowMs),
+    stop: () => deadlines.stop(),
+    suspend: () => deadlines.suspend(),
+    tick(nowMs) {
+      const { revokes, checkpoints } = deadlines.take(nowMs)
+      const commands = revokes.map((id) =>
+        encodeCommand({ session: undefined, write: { kind: 'leaseRevoke', id, expired: true } }),
+      )
+      if (checkpoints.length > 0) {
+        commands.push(
+          encodeCommand({ session: undefined, write: { kind: 'leaseCheckpoint', leases: checkpoints } }),
+        )
+      }
+      return commands
+    },
+    refused(command) {
+      const { write } = decodeCommand(command)
+      if (write.kind === 'leaseRevoke') deadlines.revokeRefused(write.id)
+      if (write.kind !== 'leaseCheckpoint') return
+      for (const { id, remainingSeconds } of write.leases) deadlines.checkpointRefused(id, remainingSeconds)
+    },
+  }
+}
