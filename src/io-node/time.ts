@@ -1,0 +1,46 @@
+import { assert } from '../base/index.ts'
+import type { Time, Timer } from '../io/index.ts'
+
+/** The longest delay that setTimeout takes; above it, it fires at once. */
+const delayMsMax = 2 ** 31 - 1
+
+/** The real clocks. Its timers keep the process alive, as everything that still has work to do should. */
+export function createNodeTime(): Time {
+  return {
+    monotonicMs: () => performance.now(),
+    wallMs: () => Date.now(),
+    startTimer: (delayMs, callback) => new NodeTimer(delayMs, callback),
+    yieldTurn: () => new Promise((resolve) => setImmediate(resolve)),
+  }
+}
+
+/**
+ * setTimeout counts whole milliseconds of the event loop's own clock: it can fire up to one early, and at once when
+ * asked for more than 24 days. So the end is kept on the clock that callers measure with, and an early call waits on.
+ */
+class NodeTimer implements Timer {
+  readonly #dueMs: number
+  readonly #callback: () => void
+  #timeout: NodeJS.Timeout
+
+  constructor(delayMs: number, callback: () => void) {
+    assert(delayMs >= 0, 'a delay is a number and not negative')
+    this.#dueMs = performance.now() + delayMs
+    this.#callback = callback
+    this.#timeout = this.#arm(delayMs)
+  }
+
+  cancel(): void {
+    clearTimeout(this.#timeout)
+  }
+
+  #arm(delayMs: number): NodeJS.Timeout {
+    return setTimeout(() => this.#fire(), Math.min(Math.ceil(delayMs), delayMsMax))
+  }
+
+  #fire(): void {
+    const leftMs = this.#dueMs - performance.now()
+    if (leftMs <= 0) this.#callback()
+    else this.#timeout = this.#arm(leftMs)
+  }
+}
