@@ -1,0 +1,396 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { concatBytes, crc32c, hexFromBytes, isQuorateError, SeededRandom, utf8Encode } from '../base/index.ts'
+import { type Disk, silentLogger, type Time } from '../io/index.ts'
+import type { SnapshotMark } from '../raft/index.ts'
+import { createSimulatedDisk, type SimulatedDisk } from '../simulator/disk.ts'
+import { openSnapshotStore, type SnapshotFile, type SnapshotReceiver, type SnapshotStore } from './index.ts'
+
+const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 32))
+console.log(`snapshot store: SEED=${seed}`)
+
+const directory = 'data/snapshots'
+
+function createTime(): Time & { now: number } {
+  const time = {
+    now: 1000,
+    monotonicMs: () => time.now,
+    wallMs: () => time.now,
+    startTimer: () => ({ cancel: () => undefined }),
+    yieldTurn: () => Promise.resolve(),
+  }
+  return time
+}
+
+function open(
+  disk: Disk,
+  changes: { time?: Time; clusterId?: bigint; group?: number } = {},
+): Promise<SnapshotStore> {
+  const { time = createTime(), clusterId = 0xc1n, group = 0 } = changes
+  return openSnapshotStore({ disk, time, logger: silentLogger, directory, clusterId, group })
+}
+
+function createDisk(): SimulatedDisk {
+  return createSimulatedDisk({ random: new SeededRandom(seed) })
+}
+
+function markAt(index: number): SnapshotMark {
+  return {
+    end: { index, term: 3, chain: (index * 0x9e3779b9) >>> 0 },
+    configuration: { voters: [1n, 2n, 3n], outgoing: [], learners: [4n], context: utf8Encode('names') },
+    configurationIndex: index - 1,
+  }
+}
+
+/** Chunks of many sizes, an empty one and one larger than any buffer among them; they tell their snapshot apart. */
+function chunksOf(index: number): Uint8Array[] {
+  const sizes = [1, 0, 700, 65536, 3, 200_000, 511, 20_000]
+  return sizes.map((size, i) =>
+    Uint8Array.from({ length: size }, (_, at) => (index * 7 + i * 31 + at * (index + 1)) & 0xff),
+  )
+}
+
+function save(
+  store: SnapshotStore,
+  index: number,
+  chunks: readonly Uint8Array[] = chunksOf(index),
+): Promise<SnapshotFile> {
+  const rest = [...chunks]
+  return store.save(markAt(index), () => rest.shift())
+}
+
+async function contentOf(store: SnapshotStore, file: SnapshotFile): Promise<string[]> {
+  const checksums: string[] = []
+  await store.load(file, (chunk) => {
+    checksums.push(`${chunk.length}:${crc32c(chunk)}`)
+  })
+  return checksums
+}
+
+function expectedContent(index: number): string[] {
+  return chunksOf(index).map((chunk) => `${chunk.length}:${crc32c(chunk)}`)
+}
+
+function indexes(store: SnapshotStore): number[] {
+  return store.list().map((file) => file.mark.end.index)
+}
+
+/** Feeds `bytes` from where the receiver stands to `end`. */
+async function feed(receiver: SnapshotReceiver, bytes: Uint8Array, end = bytes.length): Promise<void> {
+  while (receiver.receivedBytes < end) {
+    const position = receiver.receivedBytes
+    await receiver.write(position, bytes.slice(position, Math.min(position + 50_000, end)))
+  }
+}
+
+async function bytesOf(store: SnapshotStore, file: SnapshotFile): Promise<Uint8Array> {
+  const parts: Uint8Array[] = []
+  for (let position = 0; position < file.sizeBytes; position += 65_536) {
+    parts.push(await store.readPart(file, position, 65_536))
+  }
+  return concatBytes(parts)
+}
+
+test('what was saved is listed newest first, survives a power cut, and comes back chunk for chunk', async () => {
+  const disk = createDisk()
+  const store = await open(disk)
+  for (const index of [10, 300, 20]) await save(store, index)
+  assert.deepEqual(indexes(store), [300, 20, 10])
+  disk.crash('nothing')
+  const again = await open(disk)
+  assert.deepEqual(indexes(again), [300, 20, 10])
+  for (const file of again.list()) {
+    assert.deepEqual(file.mark, markAt(file.mark.end.index))
+    assert.deepEqual(await contentOf(again, file), expectedContent(file.mark.end.index))
+  }
+  assert.equal(disk.openFiles, 0)
+})
+
+test('a snapshot may be empty, and one that is here already is not written again', async () => {
+  const disk = createDisk()
+  const store = await open(disk)
+  const file = await save(store, 5, [])
+  assert.deepEqual(await contentOf(store, file), [])
+  const before = disk.countOf('write')
+  assert.equal(await save(store, 5), file)
+  assert.equal(disk.countOf('write'), before)
+})
+
+test('a power cut at every disk operation: what is listed is whole, and old and new are never both gone', async () => {
+  /** Saves, prunes, receives; `promised` is the newest snapshot somebody was told of. */
+  const workload = async (disk: Disk, source: Uint8Array, tell: (index: number) => void): Promise<void> => {
+    const store = await open(disk)
+    for (const index of [10, 20]) {
+      await save(store, index)
+      tell(index)
+      await store.prune(index === 20 ? 2 : 1)
+    }
+    const receiver = await store.beginReceive(markAt(40), source.length)
+    await feed(receiver, source)
+    await receiver.finish()
+    tell(40)
+    await store.prune(1)
+  }
+  const sourceStore = await open(createDisk())
+  const source = await bytesOf(sourceStore, await save(sourceStore, 40))
+
+  let cuts = 0
+  for (const survival of ['chance', 'nothing'] as const) {
+    for (let k = 1; ; k++) {
+      const disk = createSimulatedDisk({ random: new SeededRandom(seed + k) })
+      let promised = 0
+      disk.haltAt(k)
+      const running = workload(disk.mount(), source, (index) => {
+        promised = index
+      })
+      const outcome = await Promise.race([running.then(() => 'done'), disk.halted])
+      disk.crash(survival)
+      const where = `seed ${seed}, cut at operation ${k}, ${survival}`
+      const time = createTime()
+      const store = await open(disk, { time })
+      for (const file of store.list()) {
+        assert.deepEqual(await contentOf(store, file), expectedContent(file.mark.end.index), where)
+      }
+      const newest = indexes(store)[0] ?? 0
+      assert.ok(newest >= promised, `${promised} was promised, ${newest} is the newest: ${where}`)
+      // Whatever the cut left, the next snapshot can be saved, and nothing else stays behind.
+      await save(store, 50, [])
+      time.now += 60_000
+      await store.prune(1)
+      assert.equal((await disk.list(directory)).length, 1, where)
+      assert.deepEqual(disk.misuse, [])
+      if (outcome === 'done') break
+      cuts++
+    }
+  }
+  assert.ok(cuts > 60, `only ${cuts} cuts`)
+})
+
+test('every damaged byte is found, and named by its range', async () => {
+  const random = new SeededRandom(seed)
+  const disk = createDisk()
+  const { path, sizeBytes } = await save(await open(disk), 7)
+  for (let round = 0; round < 60; round++) {
+    const at =
+      round < 20 ? round * 5 : round < 40 ? sizeBytes - 1 - (round - 20) : random.between(0, sizeBytes)
+    const copy = createSimulatedDisk({ random: new SeededRandom(seed + round) })
+    const store = await open(copy)
+    const file = await save(store, 7)
+    copy.rot(path, { first: at, end: at + 1 })
+    await assert.rejects(contentOf(store, file), (error) => {
+      assert.ok(isQuorateError(error, 'data-damaged'))
+      const [, first, end] = /bytes \[(\d+), (\d+)\)/.exec(error.message) ?? []
+      assert.ok(Number(first) <= at && at < Number(end), `byte ${at} of ${sizeBytes}: ${error.message}`)
+      return true
+    })
+    assert.deepEqual(store.list(), [], 'it is not offered again')
+    assert.deepEqual(copy.openFiles, 0)
+  }
+})
+
+test('a file cut to any length, or with bytes behind its end, is not listed', async () => {
+  const disk = createDisk()
+  const { path, sizeBytes } = await save(await open(disk), 7)
+  for (const size of [sizeBytes + 1, sizeBytes - 1, sizeBytes - 28, 70_000, 120, 60, 0]) {
+    const file = await disk.open(path, { create: false })
+    await file.truncate(size)
+    await file.close()
+    assert.deepEqual((await open(disk)).list(), [], `${size} of ${sizeBytes} bytes`)
+  }
+  // The same mark can be saved over it.
+  const store = await open(disk)
+  await save(store, 7)
+  assert.deepEqual(await contentOf(store, store.list()[0] as SnapshotFile), expectedContent(7))
+})
+
+test('the newest is damaged: it leaves the list, the older one is next, and pruning spares it', async () => {
+  const disk = createDisk()
+  const store = await open(disk)
+  await save(store, 10)
+  const newest = await save(store, 20)
+  disk.rot(newest.path, { first: 70_000, end: 70_001 })
+  await assert.rejects(contentOf(store, newest), (error) => isQuorateError(error, 'data-damaged'))
+  assert.deepEqual(indexes(store), [10])
+  await store.prune(1)
+  const [older] = store.list()
+  assert.ok(older !== undefined)
+  assert.deepEqual(await contentOf(store, older), expectedContent(10))
+})
+
+test('files of another cluster or of a later format are refused, those of another group are not ours', async () => {
+  const disk = createDisk()
+  const { path } = await save(await open(disk), 7)
+  await assert.rejects(open(disk, { clusterId: 0xc2n }), (error) =>
+    isQuorateError(error, 'data-wrong-cluster'),
+  )
+  const other = await open(disk, { group: 1 })
+  assert.deepEqual(other.list(), [])
+  await other.prune(1)
+  assert.deepEqual(indexes(await open(disk)), [7])
+  const file = await disk.open(path, { create: false })
+  await file.write(8, [Uint8Array.of(2)])
+  await file.close()
+  await assert.rejects(open(disk), (error) => isQuorateError(error, 'format-unsupported'))
+})
+
+test('a transfer makes the same file, and goes on where the checksums prove it stands', async () => {
+  const source = await open(createDisk())
+  const sent = await save(source, 50)
+  const bytes = await bytesOf(source, sent)
+  for (let round = 0; round < 8; round++) {
+    const random = new SeededRandom(seed + round)
+    const disk = createSimulatedDisk({ random })
+    const before = await open(disk.mount())
+    const receiver = await before.beginReceive(markAt(50), bytes.length)
+    assert.equal(receiver.receivedBytes, 0)
+    const came = random.between(0, bytes.length)
+    await feed(receiver, bytes, came)
+    disk.crash()
+    const store = await open(disk)
+    const resumed = await store.beginReceive(markAt(50), bytes.length)
+    assert.ok(resumed.receivedBytes <= came, `${resumed.receivedBytes} of ${came}`)
+    await feed(resumed, bytes)
+    const file = await resumed.finish()
+    assert.deepEqual(await contentOf(store, file), expectedContent(50))
+    assert.equal(hexFromBytes(await bytesOf(store, file)), hexFromBytes(bytes))
+  }
+})
+
+test('an attempt given up goes on after its last whole chunk, only with the same mark and size', async () => {
+  const source = await open(createDisk())
+  const bytes = await bytesOf(source, await save(source, 50))
+  const store = await open(createDisk())
+  const first = await store.beginReceive(markAt(50), bytes.length)
+  await feed(first, bytes, 100_000)
+  await first.abandon()
+  await first.abandon()
+  const other = await store.beginReceive(markAt(50), bytes.length + 1)
+  assert.equal(other.receivedBytes, 0)
+  await other.abandon()
+  const again = await store.beginReceive(markAt(50), bytes.length)
+  // Header 68 + 4 ids + context + checksum, then the chunks of 1, 0, 700, 65536 and 3 bytes.
+  assert.equal(again.receivedBytes, 68 + 32 + 5 + 4 + 5 * 8 + 1 + 700 + 65536 + 3)
+  await assert.rejects(again.write(0, bytes.slice(0, 10)), (error) =>
+    isQuorateError(error, 'invalid-argument'),
+  )
+  await assert.rejects(again.finish(), (error) => isQuorateError(error, 'invalid-argument'))
+  const tooMuch = new Uint8Array(bytes.length)
+  await assert.rejects(again.write(again.receivedBytes, tooMuch), (error) =>
+    isQuorateError(error, 'invalid-argument'),
+  )
+  await feed(again, bytes)
+  assert.deepEqual(await contentOf(store, await again.finish()), expectedContent(50))
+  // It is here now: a further attempt has nothing to send.
+  const done = await store.beginReceive(markAt(50), bytes.length)
+  assert.equal(done.receivedBytes, bytes.length)
+  assert.deepEqual((await done.finish()).mark, markAt(50))
+})
+
+test('bytes that are not those of the mark are removed, and the transfer begins again', async () => {
+  const source = await open(createDisk())
+  const bytes = await bytesOf(source, await save(source, 50))
+  const disk = createDisk()
+  const store = await open(disk)
+  for (const at of [20, 200, 70_000, bytes.length - 1]) {
+    const wrong = bytes.slice()
+    wrong[at] = (wrong[at] ?? 0) ^ 1
+    const receiver = await store.beginReceive(markAt(50), bytes.length)
+    assert.equal(receiver.receivedBytes, 0)
+    await feed(receiver, wrong)
+    await assert.rejects(receiver.finish(), (error) => isQuorateError(error, 'data-damaged'))
+    assert.deepEqual(await disk.list(directory), [])
+  }
+  assert.equal(disk.openFiles, 0)
+})
+
+test('pruning spares what is read, or was a minute ago, and what is being written', async () => {
+  const disk = createDisk()
+  const time = createTime()
+  const store = await open(disk, { time })
+  const old = await save(store, 10)
+  await save(store, 20)
+  // A transfer between two parts.
+  await store.readPart(old, 0, 1000)
+  await store.prune(1)
+  assert.deepEqual(indexes(store), [20, 10])
+  time.now += 59_000
+  await store.prune(1)
+  assert.equal((await store.readPart(old, 1000, 1000)).length, 1000)
+  // A load that takes long.
+  let isPruned = false
+  await store.load(old, async () => {
+    time.now += 100_000
+    await store.prune(1)
+    isPruned = true
+  })
+  assert.ok(isPruned)
+  assert.deepEqual(indexes(store), [20, 10])
+  const receiver = await store.beginReceive(markAt(15), 1000)
+  time.now += 60_000
+  await store.prune(1)
+  assert.deepEqual(indexes(store), [20])
+  assert.equal((await disk.list(directory)).length, 2, 'the snapshot and the file being received')
+  await assert.rejects(store.readPart(old, 0, 10), (error) => isQuorateError(error, 'file-not-found'))
+  // Given up and older than what is here: of no use.
+  await receiver.abandon()
+  await store.prune(1)
+  assert.equal((await disk.list(directory)).length, 1)
+})
+
+test('a failed write or sync ends the save, gives the space back, and leaves the older snapshot', async () => {
+  for (const operation of ['write', 'sync', 'rename', 'syncDirectory'] as const) {
+    const disk = createDisk()
+    const store = await open(disk)
+    await save(store, 10)
+    disk.failNext({ operation })
+    await assert.rejects(save(store, 20), (error) => isQuorateError(error, 'disk-failed'), operation)
+    assert.deepEqual(indexes(store), [10])
+    assert.ok(!(await disk.list(directory)).some((name) => name.endsWith('.saving')), operation)
+    assert.equal(disk.openFiles, 0)
+    assert.deepEqual(disk.misuse, [])
+  }
+  const disk = createDisk()
+  const store = await open(disk)
+  await save(store, 10)
+  disk.setFaults({ bytesMax: 400_000 })
+  await assert.rejects(save(store, 20), (error) => isQuorateError(error, 'disk-full'))
+  disk.setFaults({})
+  await save(store, 20)
+  assert.deepEqual(indexes(store), [20, 10])
+  await assert.rejects(
+    store.save(markAt(30), () => {
+      throw new Error('the state machine failed')
+    }),
+    /state machine failed/,
+  )
+  assert.equal((await disk.list(directory)).length, 2)
+})
+
+test('the bytes of the format, as docs/formats/snapshot.md shows them', async () => {
+  const disk = createDisk()
+  const store = await openSnapshotStore({
+    disk,
+    time: createTime(),
+    logger: silentLogger,
+    directory,
+    clusterId: 0x0102030405060708n,
+    group: 0,
+  })
+  const mark: SnapshotMark = {
+    end: { index: 258, term: 3, chain: 0xaabbccdd },
+    configuration: { voters: [1n], outgoing: [], learners: [], context: utf8Encode('c') },
+    configurationIndex: 1,
+  }
+  const chunks = [utf8Encode('hello'), utf8Encode('!')]
+  const file = await store.save(mark, () => chunks.shift())
+  assert.equal(file.path, `${directory}/00000000-0000000000000102-0000000000000003.snapshot`)
+  const example = [
+    '51554f52534e4150 0100 0000 51000000 0807060504030201 00000000 ddccbbaa',
+    '0201000000000000 0300000000000000 0100000000000000 0100 0000 0000 0000 01000000',
+    '0100000000000000 63 bfa9f400',
+    '05000000 e2034fb1 68656c6c6f',
+    '01000000 f8e205dc 21',
+    'ffffffff 0200000000000000 0600000000000000 f8e205dc fe318e26',
+  ]
+  assert.equal(hexFromBytes(await bytesOf(store, file)), example.join('').replaceAll(' ', ''))
+})
