@@ -1,0 +1,95 @@
+import type { ClusterId, NodeId } from '../base/index.ts'
+import type { PeerProgress, Role } from '../raft/index.ts'
+
+/** How long a caller is ready to wait. A call without an answer by then rejects; nothing waits for ever. */
+export interface CallOptions {
+  readonly timeoutMs: number
+}
+
+/** The state machine's answer to a command, from this replica's own apply. */
+export interface Proposed<Result> {
+  readonly result: Result
+  readonly index: number
+  readonly term: number
+}
+
+/** One member of the cluster as the replicated configuration has it. */
+export interface Member {
+  readonly id: NodeId
+  /** Empty until the member has started for the first time. */
+  readonly name: string
+  readonly peerUrls: readonly string[]
+  readonly clientUrls: readonly string[]
+  readonly isLearner: boolean
+  /** Added as a voter: a learner only until it has caught up, then promoted by the leader. */
+  readonly promoteWhenReady: boolean
+}
+
+/** What the doors see of a replicated group on this node. Every node accepts every call. */
+export interface Group<Result> {
+  readonly clusterId: ClusterId
+  readonly nodeId: NodeId
+  readonly term: number
+  /** 0n while none is known. */
+  readonly leader: NodeId
+  /** True while this node is the leader, has committed in its own term and may serve leases. */
+  readonly isSettledLeader: boolean
+  /** True while this node is a learner: its door serves only what needs no quorum. */
+  readonly isLearner: boolean
+  /** True while a snapshot replaces this replica's state: nothing may be read from it, not even stale. */
+  readonly isRestoring: boolean
+
+  /**
+   * Sends a command through the log, forwarding it to the leader if need be (at most once), and resolves when this
+   * node has applied it. Rejections that leave no trace: `overloaded`, `no-leader`, `not-leader`, `request-too-large`,
+   * `stopped`. `outcome-unknown`: it may have happened or may still happen.
+   */
+  propose(command: Uint8Array, options: CallOptions): Promise<Proposed<Result>>
+  /**
+   * Resolves once this replica has applied everything that was committed when the call was made, confirmed by a quorum
+   * round that began after it. Rejections: `no-leader`, `leader-changed`, `timeout`, `overloaded`, `stopped`.
+   */
+  readBarrier(options: CallOptions): Promise<void>
+  /** Leader only: a quorum round that began after the call has confirmed the leadership. Else `not-leader`. */
+  confirmLeadership(options: CallOptions): Promise<void>
+  /** Resolves once `isReached` is true, tested after every apply; rejects with `revision-wait-timeout`. */
+  waitApplied(isReached: () => boolean, options: CallOptions): Promise<void>
+  /** A question that only the leader can answer and that needs no log entry (a lease's remaining time, a renewal). */
+  askLeader(question: Uint8Array, options: CallOptions): Promise<Uint8Array>
+  /** Answers questions of `askLeader` while this node leads. What it throws as QuorateError reaches the asker. */
+  setQuestionHandler(handler: (question: Uint8Array) => Promise<Uint8Array>): void
+
+  members(): readonly Member[]
+  /** Each resolves with the members after the change is committed. Errors: the membership codes. */
+  addMember(
+    peerUrls: readonly string[],
+    isLearner: boolean,
+    options: CallOptions,
+  ): Promise<{ added: Member; members: readonly Member[] }>
+  removeMember(id: NodeId, options: CallOptions): Promise<readonly Member[]>
+  updateMember(id: NodeId, peerUrls: readonly string[], options: CallOptions): Promise<readonly Member[]>
+  promoteMember(id: NodeId, options: CallOptions): Promise<readonly Member[]>
+  /** Leader only (`not-leader`); `transferee-invalid`; `timeout`. Resolves when the target leads. */
+  transferLeadership(to: NodeId, options: CallOptions): Promise<void>
+
+  status(): GroupStatus
+}
+
+export interface GroupStatus {
+  readonly role: Role
+  readonly term: number
+  readonly leader: NodeId
+  readonly isLearner: boolean
+  readonly firstIndex: number
+  readonly lastIndex: number
+  readonly durableIndex: number
+  readonly commitIndex: number
+  readonly appliedIndex: number
+  readonly durableAppliedIndex: number
+  readonly lowWaterMark: number
+  readonly digest: number
+  readonly peers: ReadonlyMap<NodeId, PeerProgress>
+  readonly queues: Readonly<Record<string, { readonly size: number; readonly bound: number }>>
+  /** Problems to show (alarms, damage); empty when all is well. */
+  readonly problems: readonly string[]
+}

@@ -1,0 +1,1244 @@
+import {
+  assert,
+  type ClusterId,
+  type ErrorCode,
+  formatId,
+  isQuorateError,
+  type NodeId,
+  noNode,
+  QuorateError,
+  RingQueue,
+} from '../base/index.ts'
+import type { Logger, Time, Timer } from '../io/index.ts'
+import {
+  type Configuration,
+  type Corruption,
+  createRaft,
+  decodeConfiguration,
+  type Entry,
+  entryKind,
+  type InstallOperation,
+  type LogEnd,
+  type LogRead,
+  type RaftNode,
+  type RaftRestore,
+  type Ready,
+  type Role,
+  type SnapshotMark,
+  type StorageOperation,
+} from '../raft/index.ts'
+import type { SnapshotStore } from '../snapshot/index.ts'
+import type { StoreBackend } from '../store/index.ts'
+import type { WriteAheadLog } from '../write-ahead-log/index.ts'
+import type { CallOptions, Group, GroupStatus, Member, Proposed } from './contract.ts'
+import { DigestComparison } from './digest-comparison.ts'
+import { decodeEnvelope, encodeEnvelope, type Incarnation } from './envelope.ts'
+import { configurationOf, type Directory, decodeDirectory, publicMember } from './members.ts'
+import {
+  changeDirectory,
+  decodeMembershipRequest,
+  encodeMembershipRequest,
+  findByUrls,
+  isChanged,
+  type MembershipRequest,
+  type MembershipView,
+  readyToPromote,
+} from './membership.ts'
+import type { Audience, ForwardedCommand, NodeMessage } from './node-message-codec.ts'
+import type { GroupLimits } from './options.ts'
+import type { PeerMessage } from './peer-codec.ts'
+import { ReaderQueue } from './readers.ts'
+import { SnapshotTransfer } from './snapshot-transfer.ts'
+import type { SnapshotSource, StateMachine } from './state-machine.ts'
+import { StorageQueue } from './storage-queue.ts'
+import { StoreFlusher } from './store-flusher.ts'
+import { WaitingList } from './waiting-list.ts'
+
+/** Everything a group runs on. The state machine is already restored from the backend. */
+export interface GroupDependencies<Result> {
+  readonly group: number
+  readonly clusterId: ClusterId
+  readonly nodeId: NodeId
+  readonly incarnation: Incarnation
+  readonly seed: number
+  readonly time: Time
+  readonly logger: Logger
+  readonly limits: GroupLimits
+  readonly log: WriteAheadLog
+  readonly snapshots: SnapshotStore
+  readonly backend: StoreBackend
+  readonly machine: StateMachine<Result>
+  readonly restore: RaftRestore
+  /** The end of the log at the applied index, for the next snapshot. */
+  readonly applied: LogEnd
+  /** False: the message was dropped. */
+  send(to: NodeId, message: PeerMessage): boolean
+  /** The members that count changed: connect to them. */
+  directoryChanged(directory: Directory): void
+  /** The group stopped for good. */
+  failed(error: unknown): void
+}
+
+interface Proposal {
+  readonly sequence: number
+  readonly command: Uint8Array
+}
+
+const applySliceMs = 5
+const applyClockEvery = 32
+const snapshotsKept = 2
+
+/**
+ * One replicated group on this node: the single update queue, and the loop that carries what the rules decide to disk,
+ * peers and clients. All state changes in `#turn`; whatever comes from outside (a call, a message, a finished write) is
+ * queued and looked at there, never acted on inside a callback.
+ */
+export class ReplicatedGroup<Result> implements Group<Result> {
+  readonly #deps: GroupDependencies<Result>
+  readonly #raft: RaftNode
+  readonly #machine: StateMachine<Result>
+  readonly #storage: StorageQueue
+  readonly #flusher: StoreFlusher<Result>
+  readonly #transfer: SnapshotTransfer
+  readonly #digests: DigestComparison
+
+  // Inputs that wait for the next turn.
+  readonly #events: (() => void)[] = []
+  readonly #inbox: RingQueue<{ from: NodeId; message: PeerMessage }>
+  readonly #proposals: RingQueue<Proposal>
+  #isTurnDue = false
+
+  // Whoever waits.
+  readonly #waiting: WaitingList<Proposed<Result>>
+  readonly #forwarded = new Set<number>()
+  readonly #readers: ReaderQueue
+  readonly #questions: WaitingList<Uint8Array>
+  readonly #appliedWaiters = new Set<AppliedWaiter>()
+  #questionHandler: ((question: Uint8Array) => Promise<Uint8Array>) | undefined
+  #lastSequence = 0
+  #lastQuestion = 0
+
+  // Applying.
+  #committed: Entry[] = []
+  #appliedEnd: LogEnd
+  #appliedConfiguration: { index: number; configuration: Configuration }
+  #appliedDirectory: Directory
+  #hasDuties = false
+  /** Pauses of this node since it last proved its leadership: no duties before a round that began afterwards. */
+  #pauses = 0
+  #isProving = false
+
+  // Snapshots and the low-water mark.
+  #isSnapshotting = false
+  /** Resolves when the cut that is open now is done with. */
+  #cut: Promise<void> = Promise.resolve()
+  #lastSnapshotIndex: number
+  /** The low-water mark: the log on disk begins after it. */
+  #baseIndex: number
+  #logBytesSinceSnapshot: number
+  /** Resolves when the snapshot that is being written now is done with. */
+  #saving: Promise<void> = Promise.resolve()
+  #isInstalling = false
+
+  #lastTickMs: number
+  #lastRole: { readonly role: Role; readonly term: number }
+  #ticker: Timer | undefined
+  #isStopped = false
+  #problem: string | undefined
+
+  constructor(deps: GroupDependencies<Result>) {
+    this.#deps = deps
+    this.#machine = deps.machine
+    const { limits, time, logger } = deps
+    this.#raft = createRaft(
+      {
+        id: deps.nodeId,
+        group: deps.group,
+        electionTicks: limits.electionTicks,
+        heartbeatTicks: 1,
+        seed: deps.seed,
+        appendBytesMax: limits.appendBytesMax,
+        inflightMax: limits.inflightMax,
+        windowBytesMax: limits.windowBytesMax,
+        uncommittedBytesMax: limits.uncommittedBytesMax,
+      },
+      deps.restore,
+    )
+    this.#inbox = new RingQueue(limits.inboxMax)
+    this.#proposals = new RingQueue(limits.updateQueueMax)
+    this.#waiting = new WaitingList(limits.waitingMax)
+    this.#questions = new WaitingList(limits.questionsMax)
+    this.#readers = new ReaderQueue(limits.readersMax)
+    this.#appliedEnd = deps.applied
+    this.#appliedConfiguration = newestAt(deps.restore.configurations, deps.applied.index)
+    this.#appliedDirectory = decodeDirectory(this.#appliedConfiguration.configuration.context)
+    this.#lastSnapshotIndex = deps.snapshots.list()[0]?.mark.end.index ?? 0
+    this.#baseIndex = deps.restore.base.index
+    // How much of the log is newer than the last snapshot is not known after a restart: all of it, at the most.
+    this.#logBytesSinceSnapshot = deps.log.gauges.bytes
+    this.#storage = new StorageQueue({
+      group: deps.group,
+      log: deps.log,
+      install: (operation) => this.#install(operation),
+      completed: (operation) =>
+        this.#event(() => {
+          for (const message of operation.after) this.#deps.send(message.to, message)
+          this.#raft.storageCompleted(operation.sequence)
+        }),
+      diskFull: (isFull) => this.#event(() => this.#diskFullChanged(isFull)),
+      failed: (error) => this.#fail(error),
+    })
+    this.#flusher = new StoreFlusher<Result>({
+      machine: deps.machine,
+      backend: deps.backend,
+      time,
+      limits,
+      flushed: () => this.#schedule(),
+      failed: (error) => this.#fail(error),
+    })
+    this.#transfer = new SnapshotTransfer({
+      time,
+      logger,
+      snapshots: deps.snapshots,
+      send: (to, message) => deps.send(to, message),
+      received: (file) => this.#event(() => this.#raft.snapshotReceived(file.mark)),
+      sent: (to, result, end) => this.#event(() => this.#raft.snapshotSent(to, result, end)),
+      failed: (error) => this.#fail(error),
+    })
+    this.#digests = new DigestComparison()
+    this.#lastTickMs = time.monotonicMs()
+    this.#lastRole = { role: this.#raft.role, term: this.#raft.term }
+  }
+
+  start(): void {
+    this.#deps.directoryChanged(decodeDirectory(this.#raft.configuration.context))
+    this.#startTicker()
+    this.#schedule()
+  }
+
+  /** Hands leadership over if it can, answers everyone who waits, makes the state durable. */
+  async stop(): Promise<void> {
+    if (!this.#isStopped) {
+      if (this.#raft.role === 'leader' && this.#raft.configuration.voters.length > 1) await this.#handOver()
+      this.#end('stopped', 'this node is shutting down')
+    }
+    // Whatever still uses store and disk comes to its end first.
+    await Promise.all([this.#storage.settle(), this.#saving, this.#transfer.stop()])
+    await this.#flusher.drain()
+  }
+
+  // ---- what the doors call ------------------------------------------------------------------------------------
+
+  get clusterId(): ClusterId {
+    return this.#deps.clusterId
+  }
+
+  get nodeId(): NodeId {
+    return this.#deps.nodeId
+  }
+
+  get term(): number {
+    return this.#raft.term
+  }
+
+  get leader(): NodeId {
+    return this.#raft.leader
+  }
+
+  get isSettledLeader(): boolean {
+    return this.#raft.isSettledLeader
+  }
+
+  get isLearner(): boolean {
+    return this.#raft.configuration.learners.includes(this.nodeId)
+  }
+
+  get isRestoring(): boolean {
+    return this.#isInstalling
+  }
+
+  get appliedDirectory(): Directory {
+    return this.#appliedDirectory
+  }
+
+  propose(command: Uint8Array, options: CallOptions): Promise<Proposed<Result>> {
+    const refusal = this.#refusal(command)
+    if (refusal !== undefined) return Promise.reject(refusal)
+    this.#lastSequence++
+    const sequence = this.#lastSequence
+    const answer = this.#waiting.add(sequence, this.#deadline(options))
+    this.#proposals.push({ sequence, command })
+    this.#schedule()
+    return answer
+  }
+
+  readBarrier(options: CallOptions): Promise<void> {
+    return this.#read(options, false)
+  }
+
+  confirmLeadership(options: CallOptions): Promise<void> {
+    if (!this.#raft.isSettledLeader) return Promise.reject(this.#notLeader())
+    return this.#read(options, true)
+  }
+
+  waitApplied(isReached: () => boolean, options: CallOptions): Promise<void> {
+    if (isReached()) return Promise.resolve()
+    if (this.#isStopped) return Promise.reject(stoppedError())
+    if (this.#appliedWaiters.size >= this.#deps.limits.readersMax) {
+      return Promise.reject(
+        new QuorateError('overloaded', `${this.#appliedWaiters.size} calls wait for a revision already`),
+      )
+    }
+    return new Promise((resolve, reject) => {
+      this.#appliedWaiters.add({ isReached, resolve, reject, deadlineMs: this.#deadline(options) })
+    })
+  }
+
+  askLeader(question: Uint8Array, options: CallOptions): Promise<Uint8Array> {
+    return this.#ask('door', question, options)
+  }
+
+  setQuestionHandler(handler: (question: Uint8Array) => Promise<Uint8Array>): void {
+    this.#questionHandler = handler
+  }
+
+  members(): readonly Member[] {
+    return this.#appliedDirectory.members.map(publicMember)
+  }
+
+  async addMember(
+    peerUrls: readonly string[],
+    isLearner: boolean,
+    options: CallOptions,
+  ): Promise<{ added: Member; members: readonly Member[] }> {
+    // The id of a removed member never comes back, so the id of a new one depends on the moment it is added.
+    const salt = `${formatId(this.clusterId)} ${this.#deps.time.wallMs()}`
+    await this.#changeMembers({ kind: 'add', peerUrls, isLearner, salt }, options)
+    const added = findByUrls(this.#appliedDirectory, peerUrls)
+    assert(added !== undefined, 'a member that was added is in the list')
+    return { added: publicMember(added), members: this.members() }
+  }
+
+  async removeMember(id: NodeId, options: CallOptions): Promise<readonly Member[]> {
+    await this.#changeMembers({ kind: 'remove', id }, options)
+    return this.members()
+  }
+
+  async updateMember(
+    id: NodeId,
+    peerUrls: readonly string[],
+    options: CallOptions,
+  ): Promise<readonly Member[]> {
+    await this.#changeMembers({ kind: 'update', id, peerUrls }, options)
+    return this.members()
+  }
+
+  async promoteMember(id: NodeId, options: CallOptions): Promise<readonly Member[]> {
+    await this.#changeMembers({ kind: 'promote', id }, options)
+    return this.members()
+  }
+
+  /** Reports this member's own facts to the cluster, if they are not known there yet. */
+  async publish(
+    facts: { name: string; clientUrls: readonly string[]; directoryId: bigint },
+    options: CallOptions,
+  ): Promise<void> {
+    await this.#changeMembers({ kind: 'publish', id: this.nodeId, ...facts }, options)
+  }
+
+  async transferLeadership(to: NodeId, options: CallOptions): Promise<void> {
+    if (this.#raft.role !== 'leader') throw this.#notLeader()
+    if (to === this.nodeId) return
+    if (!this.#raft.configuration.voters.includes(to)) {
+      throw new QuorateError('transferee-invalid', `${formatId(to)} is no voting member`)
+    }
+    this.#event(() => {
+      this.#raft.transferLeadership(to)
+    })
+    await this.waitApplied(() => this.#raft.leader === to, options).catch((error: unknown) => {
+      if (isQuorateError(error, 'revision-wait-timeout'))
+        throw new QuorateError('timeout', 'the transfer took too long')
+      throw error
+    })
+  }
+
+  status(): GroupStatus {
+    const raft = this.#raft
+    const { limits, snapshots } = this.#deps
+    return {
+      role: raft.role,
+      term: raft.term,
+      leader: raft.leader,
+      isLearner: this.isLearner,
+      firstIndex: this.#baseIndex + 1,
+      lastIndex: raft.lastIndex,
+      durableIndex: raft.durableIndex,
+      commitIndex: raft.commitIndex,
+      appliedIndex: this.#machine.appliedIndex,
+      durableAppliedIndex: this.#flusher.durableIndex,
+      lowWaterMark: this.#baseIndex,
+      digest: this.#machine.digest,
+      peers: raft.progress(),
+      queues: {
+        update: { size: this.#proposals.size, bound: limits.updateQueueMax },
+        waiting: { size: this.#waiting.size, bound: limits.waitingMax },
+        readers: { size: this.#readers.size, bound: limits.readersMax },
+        appliedWaiters: { size: this.#appliedWaiters.size, bound: limits.readersMax },
+        inbox: { size: this.#inbox.size, bound: limits.inboxMax },
+        questions: { size: this.#questions.size, bound: limits.questionsMax },
+        pendingOperations: { size: this.#machine.pending.operations, bound: limits.pendingOperationsMax },
+        snapshots: { size: snapshots.list().length, bound: snapshotsKept + 1 },
+      },
+      problems: [
+        ...(this.#problem === undefined ? [] : [this.#problem]),
+        ...(this.#isDiskFull ? ['the disk is full'] : []),
+        ...(raft.leader === noNode ? ['no leader'] : []),
+      ],
+    }
+  }
+
+  // ---- what the node calls ------------------------------------------------------------------------------------
+
+  /** A message of a peer. Dropped when the inbox is full: raft repeats what matters. */
+  receive(from: NodeId, message: PeerMessage): void {
+    if (this.#isStopped) return
+    if (this.#inbox.push({ from, message })) this.#schedule()
+  }
+
+  peerLost(id: NodeId): void {
+    this.#event(() => {
+      this.#raft.peerUnreachable(id)
+      this.#transfer.peerLost(id)
+    })
+  }
+
+  // ---- the turn -----------------------------------------------------------------------------------------------
+
+  #event(action: () => void): void {
+    if (this.#isStopped) return
+    this.#events.push(action)
+    this.#schedule()
+  }
+
+  #schedule(): void {
+    if (this.#isTurnDue || this.#isStopped) return
+    this.#isTurnDue = true
+    this.#deps.time.yieldTurn().then(
+      () => {
+        this.#isTurnDue = false
+        if (this.#isStopped) return
+        try {
+          this.#turn()
+        } catch (error) {
+          this.#fail(error)
+        }
+      },
+      (error: unknown) => this.#fail(error),
+    )
+  }
+
+  #turn(): void {
+    for (const event of this.#events.splice(0)) event()
+    for (let count = this.#inbox.size; count > 0; count--) {
+      const item = this.#inbox.shift()
+      if (item !== undefined) this.#receiveNow(item.from, item.message)
+    }
+    // Who waited under a leadership that is over hears of it before anything new is proposed under the next one.
+    if (this.#raft.role !== this.#lastRole.role || this.#raft.term !== this.#lastRole.term) {
+      while (this.#raft.hasReady()) this.#carryOut(this.#raft.ready())
+    }
+    this.#proposeWaiting()
+    const round = this.#readers.startRound(this.#deps.time.monotonicMs())
+    if (round !== undefined) this.#raft.readIndex(round)
+    while (this.#raft.hasReady()) this.#carryOut(this.#raft.ready())
+    this.#applySlice()
+    while (this.#raft.hasReady()) this.#carryOut(this.#raft.ready())
+    if (!this.#isInstalling) this.#flusher.poll()
+  }
+
+  #carryOut(ready: Ready): void {
+    for (const change of ready.roleChanges) this.#roleChanged(change)
+    this.#lastRole = { role: this.#raft.role, term: this.#raft.term }
+    if (ready.corruption !== undefined) this.#logsDiffer(ready.corruption)
+    if (ready.configuration !== undefined)
+      this.#deps.directoryChanged(decodeDirectory(ready.configuration.context))
+    for (const message of ready.messages) this.#deps.send(message.to, message)
+    for (const operation of ready.storage) this.#store(operation)
+    if (ready.committed.length > 0) {
+      this.#committed =
+        this.#committed.length === 0 ? [...ready.committed] : this.#committed.concat(ready.committed)
+    }
+    for (const state of ready.readStates) this.#readers.confirmed(state.request, state.index)
+    for (const request of ready.readFailures) this.#readers.failed(request)
+    this.#readers.applied(this.#machine.appliedIndex)
+    for (const read of ready.logReads) this.#readLog(read)
+    for (const peer of ready.snapshotsWanted) this.#announceSnapshot(peer)
+  }
+
+  #store(operation: StorageOperation): void {
+    if (operation.kind === 'write' && operation.truncateAfter !== undefined) {
+      this.#deps.logger.log('info', 'log-truncated', { after: operation.truncateAfter })
+    }
+    this.#storage.push(operation)
+  }
+
+  #receiveNow(from: NodeId, message: PeerMessage): void {
+    switch (message.kind) {
+      case 'forward':
+        this.#proposeForwarded(from, message)
+        break
+      case 'forwardRefused':
+        for (const sequence of message.sequences) this.#refuse(sequence, message.code)
+        break
+      case 'question':
+        this.#answer(from, message)
+        break
+      case 'answer':
+        if (message.code === undefined) this.#questions.resolve(message.id, message.bytes)
+        else this.#questions.reject(message.id, new QuorateError(message.code, message.text))
+        break
+      case 'snapshotRequest':
+        this.#transfer.serve(from, message).catch((error: unknown) => this.#fail(error))
+        break
+      case 'snapshotPart':
+        this.#transfer.part(from, message)
+        break
+      case 'snapshotGone':
+        this.#transfer.gone(from, message.end)
+        break
+      case 'digest':
+        this.#digests.reported(from, message)
+        this.#checkDigests()
+        break
+      case 'ping':
+      case 'pong':
+        break
+      case 'installSnapshot':
+        this.#raft.step(message)
+        if (this.#raft.leader === from && this.#raft.term === message.term) {
+          if (message.snapshot.end.index > this.#raft.commitIndex)
+            this.#transfer.begin(from, message.snapshot)
+        }
+        break
+      default:
+        this.#raft.step(message)
+    }
+  }
+
+  // ---- proposing ----------------------------------------------------------------------------------------------
+
+  #refusal(command: Uint8Array): QuorateError | undefined {
+    const { commandBytesMax } = this.#deps.limits
+    if (this.#isStopped) return stoppedError()
+    if (command.length > commandBytesMax) {
+      return new QuorateError(
+        'request-too-large',
+        `a command of ${command.length} bytes is over ${commandBytesMax}`,
+      )
+    }
+    if (this.#isDiskFull) {
+      return new QuorateError('disk-full', 'the disk of this node is full')
+    }
+    if (this.#proposals.isFull || this.#waiting.isFull) {
+      return new QuorateError('overloaded', `${this.#waiting.size} commands are waiting already`)
+    }
+    return undefined
+  }
+
+  #proposeWaiting(): void {
+    if (this.#proposals.size === 0) return
+    const batch: Proposal[] = []
+    for (let next = this.#proposals.shift(); next !== undefined; next = this.#proposals.shift()) {
+      // Whoever gave up before the command went anywhere: it need not happen.
+      if (this.#waiting.has(next.sequence)) batch.push(next)
+    }
+    const { leader } = this.#raft
+    if (this.#raft.role === 'leader') {
+      const code = this.#proposeHere(batch, this.#deps.incarnation)
+      if (code !== undefined) for (const { sequence } of batch) this.#refuse(sequence, code)
+    } else if (leader === noNode) {
+      for (const { sequence } of batch) this.#refuse(sequence, 'no-leader')
+    } else this.#forward(leader, batch)
+  }
+
+  #proposeHere(batch: readonly ForwardedCommand[], incarnation: Incarnation): ErrorCode | undefined {
+    const timeMs = Math.max(0, Math.floor(this.#deps.time.wallMs()))
+    const payloads = batch.map(({ sequence, command }) =>
+      encodeEnvelope({ timeMs, incarnation, sequence, command }),
+    )
+    const result = this.#raft.propose(payloads)
+    if (result.ok) return undefined
+    switch (result.reason) {
+      case 'not-leader':
+      case 'transferring':
+        return 'no-leader'
+      case 'not-a-voter':
+        return 'no-leader'
+      case 'overloaded':
+      case 'change-in-progress':
+        return 'overloaded'
+    }
+  }
+
+  /** One message to the leader, once: if it gets lost, nobody knows, and the deadline says so. */
+  #forward(leader: NodeId, batch: readonly Proposal[]): void {
+    const { high, low } = this.#deps.incarnation
+    let part: Proposal[] = []
+    let bytes = 0
+    const flush = (): void => {
+      if (part.length === 0) return
+      if (this.#deps.send(leader, { kind: 'forward', high, low, commands: part })) {
+        for (const { sequence } of part) this.#forwarded.add(sequence)
+      } else for (const { sequence } of part) this.#refuse(sequence, 'no-leader')
+      part = []
+      bytes = 0
+    }
+    for (const proposal of batch) {
+      if (bytes + proposal.command.length > this.#deps.limits.appendBytesMax) flush()
+      part.push(proposal)
+      bytes += proposal.command.length
+    }
+    flush()
+  }
+
+  #proposeForwarded(
+    from: NodeId,
+    message: { high: number; low: number; commands: readonly ForwardedCommand[] },
+  ): void {
+    const code = this.#judgeForwarded(message)
+    if (code === undefined) return
+    const sequences = message.commands.map((command) => command.sequence)
+    this.#deps.send(from, { kind: 'forwardRefused', code, sequences })
+  }
+
+  #judgeForwarded(message: {
+    high: number
+    low: number
+    commands: readonly ForwardedCommand[]
+  }): ErrorCode | undefined {
+    if (this.#raft.role !== 'leader') return 'no-leader'
+    const { commandBytesMax } = this.#deps.limits
+    // The other node may have been started with a larger limit.
+    if (message.commands.some(({ command }) => command.length > commandBytesMax)) return 'request-too-large'
+    return this.#proposeHere(message.commands, { high: message.high, low: message.low })
+  }
+
+  #refuse(sequence: number, code: ErrorCode): void {
+    this.#forwarded.delete(sequence)
+    this.#waiting.reject(sequence, new QuorateError(code, refusalText(code)))
+  }
+
+  // ---- applying -----------------------------------------------------------------------------------------------
+
+  #applySlice(): void {
+    // While a snapshot replaces the state there is no state to apply to.
+    if (this.#isInstalling) return
+    const { time, limits } = this.#deps
+    const startMs = time.monotonicMs()
+    let done = 0
+    while (done < this.#committed.length) {
+      if (this.#machine.pending.operations >= limits.pendingOperationsMax) break
+      if (done % applyClockEvery === applyClockEvery - 1 && time.monotonicMs() - startMs > applySliceMs) break
+      this.#apply(this.#committed[done] as Entry)
+      done++
+    }
+    if (done > 0) {
+      this.#committed = done === this.#committed.length ? [] : this.#committed.slice(done)
+      this.#raft.applied(this.#machine.appliedIndex)
+      this.#readers.applied(this.#machine.appliedIndex)
+      this.#wakeAppliedWaiters()
+    }
+    const hasWork = this.#machine.maintain()
+    const isHeld = this.#machine.pending.operations >= limits.pendingOperationsMax
+    if (hasWork || (this.#committed.length > 0 && !isHeld)) this.#schedule()
+    this.#maybeSnapshot()
+  }
+
+  #apply(entry: Entry): void {
+    assert(entry.index === this.#machine.appliedIndex + 1, 'entries are applied in order, each once')
+    if (entry.kind === entryKind.command) this.#applyCommand(entry)
+    else {
+      this.#machine.applyNothing(entry)
+      if (entry.kind === entryKind.configuration) this.#applyConfiguration(entry)
+    }
+    this.#appliedEnd = { index: entry.index, term: entry.term, chain: entry.chain }
+    this.#logBytesSinceSnapshot += entry.payload.length
+    if (this.#digests.isDue(entry.index)) this.#reportDigest(entry.index)
+  }
+
+  #applyCommand(entry: Entry): void {
+    const { index, term } = entry
+    const envelope = decodeEnvelope(entry.payload)
+    const result = this.#machine.apply({ index, term, timeMs: envelope.timeMs, payload: envelope.command })
+    const { incarnation } = this.#deps
+    if (envelope.incarnation.high === incarnation.high && envelope.incarnation.low === incarnation.low) {
+      this.#forwarded.delete(envelope.sequence)
+      this.#waiting.resolve(envelope.sequence, { result, index, term })
+    }
+  }
+
+  #applyConfiguration(entry: Entry): void {
+    this.#appliedConfiguration = { index: entry.index, configuration: decodeConfiguration(entry.payload) }
+    this.#appliedDirectory = decodeDirectory(this.#appliedConfiguration.configuration.context)
+    this.#deps.logger.log('info', 'members-changed', {
+      index: entry.index,
+      members: this.#appliedDirectory.members.map((member) => formatId(member.id)).join(','),
+      voters: this.#appliedConfiguration.configuration.voters.map(formatId).join(','),
+    })
+  }
+
+  #wakeAppliedWaiters(): void {
+    for (const waiter of this.#appliedWaiters) {
+      if (!waiter.isReached()) continue
+      this.#appliedWaiters.delete(waiter)
+      waiter.resolve()
+    }
+  }
+
+  // ---- reads --------------------------------------------------------------------------------------------------
+
+  #read(options: CallOptions, leaderOnly: boolean): Promise<void> {
+    if (this.#isStopped) return Promise.reject(stoppedError())
+    return new Promise((resolve, reject) => {
+      const isIn = this.#readers.add({ deadlineMs: this.#deadline(options), leaderOnly, resolve, reject })
+      if (isIn) this.#schedule()
+      else reject(new QuorateError('overloaded', `${this.#readers.size} reads are waiting already`))
+    })
+  }
+
+  // ---- questions ----------------------------------------------------------------------------------------------
+
+  #ask(audience: Audience, bytes: Uint8Array, options: CallOptions): Promise<Uint8Array> {
+    if (this.#isStopped) return Promise.reject(stoppedError())
+    if (this.#raft.role === 'leader') return this.#answerHere(audience, bytes)
+    const { leader } = this.#raft
+    if (leader === noNode) return Promise.reject(new QuorateError('no-leader', refusalText('no-leader')))
+    if (this.#questions.isFull)
+      return Promise.reject(new QuorateError('overloaded', 'too many questions to the leader'))
+    this.#lastQuestion++
+    const id = this.#lastQuestion
+    const answer = this.#questions.add(id, this.#deadline(options))
+    if (!this.#deps.send(leader, { kind: 'question', id, audience, bytes })) {
+      this.#questions.reject(id, new QuorateError('no-leader', 'the leader cannot be reached'))
+    }
+    return answer
+  }
+
+  #answer(from: NodeId, question: { id: number; audience: Audience; bytes: Uint8Array }): void {
+    const { id, audience, bytes } = question
+    const reply = (
+      answer: Pick<Extract<NodeMessage, { kind: 'answer' }>, 'code' | 'text' | 'bytes'>,
+    ): void => {
+      this.#deps.send(from, { kind: 'answer', id, ...answer })
+    }
+    this.#answerHere(audience, bytes).then(
+      (answer) => reply({ code: undefined, text: '', bytes: answer }),
+      (error: unknown) => {
+        if (!isQuorateError(error)) this.#fail(error)
+        else reply({ code: error.code, text: error.message, bytes: new Uint8Array(0) })
+      },
+    )
+  }
+
+  async #answerHere(audience: Audience, bytes: Uint8Array): Promise<Uint8Array> {
+    if (this.#raft.role !== 'leader') throw this.#notLeader()
+    if (audience === 'node') return this.#startMemberChange(decodeMembershipRequest(bytes))
+    if (this.#questionHandler === undefined)
+      throw new QuorateError('unimplemented', 'nobody answers questions here')
+    return this.#questionHandler(bytes)
+  }
+
+  // ---- members ------------------------------------------------------------------------------------------------
+
+  async #changeMembers(request: MembershipRequest, options: CallOptions): Promise<void> {
+    const { time, limits } = this.#deps
+    const deadlineMs = this.#deadline(options)
+    const bytes = encodeMembershipRequest(request)
+    for (;;) {
+      const timeoutMs = Math.max(1, deadlineMs - time.monotonicMs())
+      try {
+        await this.#ask('node', bytes, { timeoutMs })
+        break
+      } catch (error) {
+        const isLate = time.monotonicMs() + limits.tickMs >= deadlineMs
+        if (isLate || !isQuorateError(error, 'change-in-progress')) throw error
+        await new Promise<void>((resolve) => {
+          time.startTimer(limits.tickMs, resolve)
+        })
+      }
+    }
+    const timeoutMs = Math.max(1, deadlineMs - time.monotonicMs())
+    await this.waitApplied(() => this.#isChangeOver(request), { timeoutMs }).catch((error: unknown) => {
+      if (!isQuorateError(error, 'revision-wait-timeout')) throw error
+      throw new QuorateError('outcome-unknown', 'the member change was begun and not confirmed in time')
+    })
+  }
+
+  /** On the leader: judges the change and puts it into the log. Its end is seen where it is applied. */
+  async #startMemberChange(request: MembershipRequest): Promise<Uint8Array> {
+    const directory = decodeDirectory(this.#raft.configuration.context)
+    const changed = changeDirectory(directory, request, this.#membershipView())
+    if (changed === directory) return new Uint8Array(0)
+    this.#proposeDirectory(changed)
+    return new Uint8Array(0)
+  }
+
+  #proposeDirectory(directory: Directory): void {
+    const { voters, learners, context } = configurationOf(directory)
+    const result = this.#raft.proposeConfiguration({ voters, learners, context })
+    this.#schedule()
+    if (result.ok) return
+    if (result.reason === 'not-leader') throw this.#notLeader()
+    throw new QuorateError('change-in-progress', `a change of the members is refused now: ${result.reason}`)
+  }
+
+  #isChangeOver(request: MembershipRequest): boolean {
+    const { configuration } = this.#appliedConfiguration
+    return configuration.outgoing.length === 0 && isChanged(this.#appliedDirectory, request)
+  }
+
+  #membershipView(): MembershipView {
+    const { limits } = this.#deps
+    return {
+      leader: this.#raft.leader,
+      lastIndex: this.#raft.lastIndex,
+      progress: this.#raft.progress(),
+      silentTicksMax: limits.electionTicks,
+      learnersMax: limits.learnersMax,
+    }
+  }
+
+  #promoteWhoIsReady(): void {
+    const directory = decodeDirectory(this.#raft.configuration.context)
+    const view = this.#membershipView()
+    const ready = readyToPromote(directory, view)
+    if (ready === undefined) return
+    try {
+      this.#proposeDirectory(changeDirectory(directory, { kind: 'promote', id: ready }, view))
+    } catch (error) {
+      if (!isQuorateError(error)) throw error
+    }
+  }
+
+  // ---- time ---------------------------------------------------------------------------------------------------
+
+  #startTicker(): void {
+    this.#ticker = this.#deps.time.startTimer(this.#deps.limits.tickMs, () => {
+      if (this.#isStopped) return
+      this.#startTicker()
+      this.#event(() => this.#tick())
+    })
+  }
+
+  #tick(): void {
+    const { time, limits } = this.#deps
+    const nowMs = time.monotonicMs()
+    const lateMs = nowMs - this.#lastTickMs
+    this.#lastTickMs = nowMs
+    this.#raft.tick()
+    const electionMs = limits.tickMs * limits.electionTicks
+    const expiry: { code: ErrorCode; text: string } =
+      this.#raft.leader === noNode
+        ? { code: 'no-leader', text: refusalText('no-leader') }
+        : { code: 'timeout', text: 'no quorum confirmed the read in time' }
+    this.#readers.tick(nowMs, electionMs / 2, expiry)
+    this.#waiting.expire(
+      nowMs,
+      'outcome-unknown',
+      'no answer in time: the command may or may not have happened',
+    )
+    this.#questions.expire(nowMs, 'timeout', 'the leader did not answer in time')
+    this.#expireAppliedWaiters(nowMs)
+    this.#storage.retry()
+    if (this.#isDiskFull && this.#raft.role === 'leader') this.#raft.resign()
+    this.#transfer.tick()
+    this.#runDuties(nowMs, lateMs > electionMs)
+    if (this.#raft.isSettledLeader) this.#promoteWhoIsReady()
+    this.#forgetAnswered()
+  }
+
+  /** What the state machine wants its leader to do: only once leadership is settled, and never right after a pause. */
+  #runDuties(nowMs: number, wasPaused: boolean): void {
+    const duties = this.#machine.leader
+    if (!this.#raft.isSettledLeader) return
+    if (wasPaused) {
+      if (this.#hasDuties) duties.suspend()
+      this.#hasDuties = false
+      this.#pauses++
+    }
+    if (this.#pauses > 0) {
+      this.#proveLeadership()
+      return
+    }
+    if (!this.#hasDuties) {
+      this.#takeUpDuties()
+      return
+    }
+    for (const command of duties.tick(nowMs)) {
+      const refused = this.#proposeHere([{ sequence: 0, command }], this.#deps.incarnation)
+      if (refused !== undefined) duties.refused(command)
+    }
+  }
+
+  /** After a pause this node may have been deposed without knowing it: a round decides, however many it takes. */
+  #proveLeadership(): void {
+    if (this.#isProving) return
+    this.#isProving = true
+    const { electionTicks, tickMs } = this.#deps.limits
+    const pauses = this.#pauses
+    const ended = (isProven: boolean): void =>
+      this.#event(() => {
+        this.#isProving = false
+        if (isProven && this.#pauses === pauses) this.#pauses = 0
+      })
+    this.confirmLeadership({ timeoutMs: electionTicks * tickMs }).then(
+      () => ended(true),
+      () => ended(false),
+    )
+  }
+
+  #takeUpDuties(): void {
+    if (!this.#raft.isSettledLeader || this.#hasDuties) return
+    this.#hasDuties = true
+    this.#machine.leader.start(this.#deps.time.monotonicMs())
+  }
+
+  #expireAppliedWaiters(nowMs: number): void {
+    this.#wakeAppliedWaiters()
+    for (const waiter of this.#appliedWaiters) {
+      if (waiter.deadlineMs > nowMs) continue
+      this.#appliedWaiters.delete(waiter)
+      waiter.reject(
+        new QuorateError('revision-wait-timeout', 'what was waited for was not applied here in time'),
+      )
+    }
+  }
+
+  #forgetAnswered(): void {
+    for (const sequence of this.#forwarded) if (!this.#waiting.has(sequence)) this.#forwarded.delete(sequence)
+  }
+
+  // ---- roles --------------------------------------------------------------------------------------------------
+
+  #roleChanged(change: { role: Role; term: number; leader: NodeId; cause: string }): void {
+    const leader = change.leader === noNode ? 'none' : formatId(change.leader)
+    this.#deps.logger.log('info', 'role', {
+      role: change.role,
+      term: change.term,
+      leader,
+      cause: change.cause,
+    })
+    if (this.#hasDuties && change.role !== 'leader') {
+      this.#machine.leader.stop()
+      this.#hasDuties = false
+    }
+    // Whatever was on its way through the old leadership may or may not arrive: nobody can tell here.
+    const text = 'the leader changed: the command may or may not have happened'
+    if (change.role !== 'leader' || this.#forwarded.size > 0) this.#failOnTheWay(text)
+    if (change.role !== 'leader')
+      this.#questions.rejectAll('leader-changed', 'the leader changed before it answered')
+  }
+
+  #failOnTheWay(text: string): void {
+    const waitingHere = new Set<number>()
+    for (let count = this.#proposals.size; count > 0; count--) {
+      const proposal = this.#proposals.shift()
+      if (proposal === undefined) break
+      waitingHere.add(proposal.sequence)
+      this.#proposals.push(proposal)
+    }
+    this.#waiting.rejectWhere((sequence) => !waitingHere.has(sequence), 'outcome-unknown', text)
+    this.#forwarded.clear()
+  }
+
+  /** The leadership goes with the next tick, and again with each until somebody has taken it. */
+  #diskFullChanged(isFull: boolean): void {
+    this.#deps.logger.log(isFull ? 'error' : 'info', isFull ? 'disk-full' : 'disk-has-space', {})
+  }
+
+  get #isDiskFull(): boolean {
+    return this.#storage.isDiskFull || this.#flusher.isDiskFull
+  }
+
+  async #handOver(): Promise<void> {
+    const { time, limits } = this.#deps
+    this.#event(() => this.#raft.resign())
+    await this.waitApplied(() => this.#raft.role !== 'leader', {
+      timeoutMs: limits.tickMs * limits.electionTicks,
+    }).catch(() => undefined)
+    this.#deps.logger.log('info', 'leadership-handed-over', {
+      ms: Math.round(time.monotonicMs() - this.#lastTickMs),
+    })
+  }
+
+  // ---- the log and snapshots ------------------------------------------------------------------------------------
+
+  #readLog({ to, first, end, bytesMax }: LogRead): void {
+    const { term } = this.#raft
+    const { log, group } = this.#deps
+    const isOwn = to === this.nodeId
+    // What a peer is sent belongs to one leadership: in a later one these entries may have been cut and replaced.
+    const isWanted = (): boolean => isOwn || this.#raft.term === term
+    log.read(group, first, end, bytesMax).then(
+      ({ previous, entries }) =>
+        this.#event(() => {
+          if (isWanted()) this.#raft.entriesRead({ to, entries, previous })
+        }),
+      (error: unknown) => {
+        const isGone = isQuorateError(error, 'log-released', 'log-index-out-of-range')
+        if (!isGone) this.#fail(error)
+        else
+          this.#event(() => {
+            // Own entries are gone only when a snapshot took their place, and then nobody waits for them.
+            if (isOwn) assert(first <= this.#baseIndex, 'the log keeps what is not applied')
+            else if (isWanted()) this.#raft.entriesRead({ to, entries: [], previous: undefined })
+          })
+      },
+    )
+  }
+
+  #announceSnapshot(peer: NodeId): void {
+    const newest = this.#deps.snapshots.list()[0]
+    if (newest === undefined) {
+      // The log was released only after a snapshot was durable, so one is missing here only while it is being made.
+      this.#startSnapshot()
+      this.#raft.snapshotSent(peer, 'failed', this.#appliedEnd)
+      return
+    }
+    const { term } = this.#raft
+    const { mark } = newest
+    const isSent = this.#deps.send(peer, {
+      kind: 'installSnapshot',
+      from: this.nodeId,
+      to: peer,
+      term,
+      snapshot: mark,
+    })
+    if (isSent) this.#transfer.offer(peer, mark.end)
+    else this.#raft.snapshotSent(peer, 'failed', mark.end)
+  }
+
+  #maybeSnapshot(): void {
+    const { limits, backend } = this.#deps
+    if (this.#isSnapshotting || this.#appliedEnd.index - this.#lastSnapshotIndex < limits.snapshotCount)
+      return
+    // Whoever is sent a snapshot needs the log behind it: a new one now could make it need the next one for ever.
+    if (this.#transfer.isSending) return
+    const stateBytes = Math.max(backend.sizeBytes().used, limits.snapshotLogBytesMin)
+    if (this.#logBytesSinceSnapshot > stateBytes) this.#startSnapshot()
+  }
+
+  async openSnapshot(): Promise<SnapshotSource> {
+    return (await this.#openCut()).source
+  }
+
+  /** One cut of the state at a time: whoever wants the next waits for the end of the one before. */
+  async #openCut(): Promise<{ source: SnapshotSource; mark: SnapshotMark }> {
+    const before = this.#cut
+    let release: () => void = () => undefined
+    this.#cut = new Promise((resolve) => {
+      release = resolve
+    })
+    await before
+    if (this.#isStopped || this.#isInstalling) {
+      release()
+      throw this.#isStopped ? stoppedError() : new QuorateError('no-leader', 'the state is being replaced')
+    }
+    // Source and mark in one turn: nothing may be applied between them.
+    const source = this.#machine.openSnapshot()
+    const { index: configurationIndex, configuration } = this.#appliedConfiguration
+    const mark: SnapshotMark = { end: this.#appliedEnd, configuration, configurationIndex }
+    assert(source.appliedIndex === mark.end.index, 'a snapshot is the state at its mark')
+    const cut: SnapshotSource = {
+      appliedIndex: source.appliedIndex,
+      appliedTerm: source.appliedTerm,
+      next: () => {
+        // The store may be closed already.
+        if (this.#isStopped) throw stoppedError()
+        return source.next()
+      },
+      done: () => {
+        source.done()
+        release()
+      },
+    }
+    return { source: cut, mark }
+  }
+
+  #startSnapshot(): void {
+    if (this.#isSnapshotting || this.#appliedEnd.index === 0) return
+    this.#isSnapshotting = true
+    this.#saving = this.#snapshot().then(
+      () => {
+        this.#isSnapshotting = false
+      },
+      (error: unknown) => {
+        this.#isSnapshotting = false
+        if (!isQuorateError(error, 'disk-full', 'no-leader', 'leader-changed', 'stopped')) this.#fail(error)
+        else this.#deps.logger.log('warn', 'snapshot-failed', { cause: error.message })
+      },
+    )
+  }
+
+  async #snapshot(): Promise<void> {
+    const { snapshots, log, logger, time, group } = this.#deps
+    const { source, mark } = await this.#openCut()
+    const startMs = time.monotonicMs()
+    this.#logBytesSinceSnapshot = 0
+    try {
+      const file = await snapshots.save(mark, () => source.next())
+      this.#lastSnapshotIndex = Math.max(this.#lastSnapshotIndex, mark.end.index)
+      const ms = Math.round(time.monotonicMs() - startMs)
+      logger.log('info', 'snapshot-saved', { index: mark.end.index, bytes: file.sizeBytes, ms })
+    } finally {
+      source.done()
+    }
+    // The low-water mark: the older of the snapshots that are kept, and only what the store holds durably. What stands
+    // before it goes only once the log begins there: the base of the log needs its snapshot for the configuration.
+    const kept = snapshots
+      .list()
+      .findIndex(
+        ({ mark: { end } }, slot) => slot + 1 >= snapshotsKept && end.index <= this.#flusher.durableIndex,
+      )
+    const oldest = snapshots.list()[kept]
+    if (oldest === undefined || this.#isStopped) return
+    await log.release(group, oldest.mark.end)
+    this.#baseIndex = Math.max(this.#baseIndex, oldest.mark.end.index)
+    logger.log('info', 'log-released', { index: oldest.mark.end.index })
+    this.#event(() => this.#raft.released(oldest.mark.end))
+    await snapshots.prune(kept + 1)
+  }
+
+  /** Replaces state and log by the snapshot that was received. Runs alone in the storage queue. */
+  async #install(operation: InstallOperation): Promise<void> {
+    const { backend, snapshots, log, logger, group } = this.#deps
+    // By its mark: while this one waited for its turn, a newer one may have come.
+    const file = snapshots.list().find(({ mark }) => mark.end.index === operation.snapshot.end.index)
+    assert(file !== undefined, 'the snapshot to install is here')
+    this.#isInstalling = true
+    await this.#flusher.settle()
+    await backend.clear()
+    const sink = this.#machine.beginRestore()
+    await snapshots.load(file, async (chunk) => {
+      if (this.#isStopped) throw stoppedError()
+      sink.write(chunk)
+      if (this.#machine.pending.operations > this.#deps.limits.flushOperations) await this.#flushRestored()
+    })
+    sink.finish()
+    await this.#flushRestored()
+    await log.reset(group, operation.end, operation.hardState)
+    const { end, configuration, configurationIndex } = file.mark
+    assert(this.#machine.appliedIndex === end.index, 'the restored state stands at the mark of the snapshot')
+    this.#committed = this.#committed.filter((entry) => entry.index > end.index)
+    this.#appliedEnd = end
+    this.#appliedConfiguration = { index: configurationIndex, configuration }
+    this.#appliedDirectory = decodeDirectory(configuration.context)
+    this.#lastSnapshotIndex = end.index
+    this.#baseIndex = end.index
+    this.#logBytesSinceSnapshot = 0
+    this.#flusher.replaced(end.index)
+    this.#isInstalling = false
+    logger.log('info', 'snapshot-installed', { index: end.index, bytes: file.sizeBytes })
+    await snapshots.prune(snapshotsKept)
+  }
+
+  async #flushRestored(): Promise<void> {
+    for (;;) {
+      const taken = this.#machine.takeBatch()
+      if (taken === undefined) return
+      await this.#deps.backend.commit(taken.batch)
+      this.#machine.flushed()
+    }
+  }
+
+  // ---- comparing replicas ---------------------------------------------------------------------------------------
+
+  #reportDigest(index: number): void {
+    const { digest } = this.#machine
+    this.#digests.own(index, digest)
+    const { voters, learners } = this.#raft.configuration
+    for (const peer of [...voters, ...learners]) {
+      if (peer !== this.nodeId) this.#deps.send(peer, { kind: 'digest', index, digest })
+    }
+    this.#checkDigests()
+  }
+
+  /** Which of the two is damaged is not known here: nothing was taken over, and a human hears of it. */
+  #logsDiffer(found: Corruption): void {
+    const { peer, index, term, chain, peerChain } = found
+    const problem = `CORRUPT: the log differs from that of member ${formatId(peer)} at index ${index}`
+    if (this.#problem === problem) return
+    this.#problem = problem
+    this.#deps.logger.log('error', 'logs-differ', { peer, index, term, chain, peerChain })
+  }
+
+  #checkDigests(): void {
+    const wrong = this.#digests.disagreement(this.#raft.configuration.voters, this.nodeId)
+    if (wrong === undefined) return
+    const text = `CORRUPT: the state at index ${wrong.index} differs from that of a majority of the voters`
+    this.#problem = text
+    throw new QuorateError('replica-corrupt', text)
+  }
+
+  // ---- the end ------------------------------------------------------------------------------------------------
+
+  /** Ends the group at once and answers everyone who waits: nothing it does can be relied on any more. */
+  fail(error: unknown): void {
+    this.#fail(error)
+  }
+
+  #fail(error: unknown): void {
+    if (this.#isStopped) return
+    this.#end('stopped', 'this node stopped because of a failure; its log says which')
+    this.#deps.failed(error)
+  }
+
+  #end(code: ErrorCode, text: string): void {
+    this.#isStopped = true
+    this.#ticker?.cancel()
+    this.#storage.stop()
+    if (this.#hasDuties) this.#machine.leader.stop()
+    this.#hasDuties = false
+    this.#waiting.rejectAll('outcome-unknown', `${text}: the command may or may not have happened`)
+    this.#readers.rejectAll(code, text)
+    this.#questions.rejectAll(code, text)
+    for (const waiter of this.#appliedWaiters) waiter.reject(new QuorateError(code, text))
+    this.#appliedWaiters.clear()
+  }
+
+  #deadline(options: CallOptions): number {
+    return this.#deps.time.monotonicMs() + options.timeoutMs
+  }
+
+  #notLeader(): QuorateError {
+    const { leader } = this.#raft
+    const where = leader === noNode ? 'none is known' : `${formatId(leader)} leads`
+    return new QuorateError('not-leader', `this node is not the leader: ${where}`)
+  }
+}
+
+interface AppliedWaiter {
+  isReached(): boolean
+  resolve(): void
+  reject(error: QuorateError): void
+  readonly deadlineMs: number
+}
+
+function stoppedError(): QuorateError {
+  return new QuorateError('stopped', 'this node is stopped')
+}
+
+function refusalText(code: ErrorCode): string {
+  if (code === 'no-leader') return 'there is no leader now, or it cannot be reached'
+  if (code === 'overloaded') return 'the leader has as many commands under way as it may'
+  return `refused: ${code}`
+}
+
+function newestAt(
+  configurations: readonly { index: number; configuration: Configuration }[],
+  index: number,
+): { index: number; configuration: Configuration } {
+  const found = configurations.findLast((candidate) => candidate.index <= index) ?? configurations[0]
+  assert(found !== undefined, 'a group starts with a configuration, if only an empty one')
+  return found
+}

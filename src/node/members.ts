@@ -1,0 +1,158 @@
+import {
+  ByteReader,
+  ByteWriter,
+  type ClusterId,
+  compareIds,
+  type NodeId,
+  QuorateError,
+  utf8Decode,
+  utf8Encode,
+} from '../base/index.ts'
+import type { Configuration } from '../raft/index.ts'
+import type { Member } from './contract.ts'
+
+/**
+ * The members of the cluster: names, addresses and roles beside raft's bare ids. They travel as the `context` of
+ * raft configurations, so there is one replicated source of truth, in the log and in every snapshot.
+ * Format: docs/formats/members.md.
+ */
+export interface MemberRecord extends Member {
+  /** Drawn when the member's data directory was made; 0n until it first reported. An empty directory has another one. */
+  readonly directoryId: bigint
+}
+
+export interface Directory {
+  /** Sorted by id. */
+  readonly members: readonly MemberRecord[]
+  /** Ids that were removed. They never come back: whoever had one may still believe in an old configuration. */
+  readonly removed: readonly NodeId[]
+  /** The lowest command version all members understand; no newer command is proposed. */
+  readonly clusterVersion: number
+}
+
+const directoryVersion = 1
+const membersMax = 1024
+
+export function encodeDirectory(directory: Directory): Uint8Array {
+  const writer = new ByteWriter()
+  writer.u8(directoryVersion)
+  writer.u16(directory.clusterVersion)
+  writer.varint(directory.members.length)
+  for (const member of directory.members) {
+    writer.u64(member.id)
+    writer.u64(member.directoryId)
+    writer.u8((member.isLearner ? 1 : 0) | (member.promoteWhenReady ? 2 : 0))
+    writeText(writer, member.name)
+    writeTexts(writer, member.peerUrls)
+    writeTexts(writer, member.clientUrls)
+  }
+  writer.varint(directory.removed.length)
+  for (const id of directory.removed) writer.u64(id)
+  return writer.copy()
+}
+
+export function decodeDirectory(context: Uint8Array): Directory {
+  if (context.length === 0) return { members: [], removed: [], clusterVersion: 1 }
+  const reader = new ByteReader(context)
+  const version = reader.u8()
+  if (version !== directoryVersion) {
+    throw new QuorateError(
+      'format-unsupported',
+      `the member list has version ${version}; this build knows ${directoryVersion}`,
+    )
+  }
+  const clusterVersion = reader.u16()
+  const members: MemberRecord[] = []
+  for (let count = boundedCount(reader); count > 0; count--) {
+    const id = reader.u64()
+    const directoryId = reader.u64()
+    const flags = reader.u8()
+    members.push({
+      id,
+      directoryId,
+      isLearner: (flags & 1) !== 0,
+      promoteWhenReady: (flags & 2) !== 0,
+      name: readText(reader),
+      peerUrls: readTexts(reader),
+      clientUrls: readTexts(reader),
+    })
+  }
+  const removed: NodeId[] = []
+  for (let count = boundedCount(reader); count > 0; count--) removed.push(reader.u64())
+  reader.finish('the member list')
+  return { members, removed, clusterVersion }
+}
+
+/** The configuration in which exactly `directory` counts: learners learn, all others vote. */
+export function configurationOf(directory: Directory): Configuration {
+  const ids = (isLearner: boolean): NodeId[] =>
+    directory.members.filter((member) => member.isLearner === isLearner).map((member) => member.id)
+  return { voters: ids(false), outgoing: [], learners: ids(true), context: encodeDirectory(directory) }
+}
+
+export function withMember(directory: Directory, member: MemberRecord): Directory {
+  const others = directory.members.filter((other) => other.id !== member.id)
+  const members = [...others, member].sort((left, right) => compareIds(left.id, right.id))
+  return { ...directory, members }
+}
+
+export function withoutMember(directory: Directory, id: NodeId): Directory {
+  return {
+    ...directory,
+    members: directory.members.filter((member) => member.id !== id),
+    removed: [...directory.removed, id].slice(-membersMax),
+  }
+}
+
+/** What a door shows of a member. */
+export function publicMember(record: MemberRecord): Member {
+  const { id, name, peerUrls, clientUrls, isLearner, promoteWhenReady } = record
+  return { id, name, peerUrls, clientUrls, isLearner, promoteWhenReady }
+}
+
+/** The same for whoever is given the same peer URLs and token, so independently started nodes agree on their ids. */
+export function memberIdOf(peerUrls: readonly string[], token: string): NodeId {
+  return hash64(`member\n${[...peerUrls].sort().join('\n')}\n${token}`)
+}
+
+export function clusterIdOf(memberIds: readonly NodeId[], token: string): ClusterId {
+  return hash64(`cluster\n${[...memberIds].sort(compareIds).join('\n')}\n${token}`)
+}
+
+/** FNV-1a over UTF-8, 64 bits, finished by a mixer; never 0, which means "none". */
+function hash64(text: string): bigint {
+  let hash = 0xcbf29ce484222325n
+  for (const byte of utf8Encode(text)) hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n)
+  hash ^= hash >> 33n
+  hash = BigInt.asUintN(64, hash * 0xff51afd7ed558ccdn)
+  hash ^= hash >> 33n
+  return hash === 0n ? 1n : hash
+}
+
+function boundedCount(reader: ByteReader): number {
+  const count = reader.varint()
+  if (count > membersMax)
+    throw new QuorateError('frame-malformed', `a member list of ${count} entries is over ${membersMax}`)
+  return count
+}
+
+function writeText(writer: ByteWriter, text: string): void {
+  writer.sized(utf8Encode(text))
+}
+
+function readText(reader: ByteReader): string {
+  const text = utf8Decode(reader.sized())
+  if (text === undefined) throw new QuorateError('frame-malformed', 'a text is not UTF-8')
+  return text
+}
+
+function writeTexts(writer: ByteWriter, texts: readonly string[]): void {
+  writer.varint(texts.length)
+  for (const text of texts) writeText(writer, text)
+}
+
+function readTexts(reader: ByteReader): string[] {
+  const texts: string[] = []
+  for (let count = boundedCount(reader); count > 0; count--) texts.push(readText(reader))
+  return texts
+}

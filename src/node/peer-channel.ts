@@ -1,0 +1,208 @@
+import { formatId, type NodeId, QuorateError, RingQueue, type SeededRandom } from '../base/index.ts'
+import type { Address, Connection, Logger, Network, Time, Timer } from '../io/index.ts'
+import { decodeHelloAnswer, encodeHello, type Hello, type RefusalReason } from './handshake.ts'
+import { classOf, encodePeerMessage, type PeerMessage } from './peer-codec.ts'
+import { FrameReader, frameClass, framesOf } from './peer-frame.ts'
+
+/**
+ * The one socket on which this node speaks to one peer. It stays up: a lost connection is dialled again with back-off.
+ * Control frames go before bulk frames. What cannot be queued is dropped and reported by `send`: raft repeats what
+ * matters. A message belongs to one connection only, so nothing of an old connection can follow on a new one.
+ */
+export interface PeerChannelOptions {
+  readonly network: Network
+  readonly time: Time
+  readonly logger: Logger
+  readonly random: SeededRandom
+  readonly peer: NodeId
+  readonly address: Address
+  readonly hello: Omit<Hello, 'to'>
+  readonly connectTimeoutMs: number
+  /** A ping goes out this often; a peer silent for four times as long is cut off. */
+  readonly pingIntervalMs: number
+  readonly queueBytesMax: number
+  /** Which data directory the peer is expected to have; 0n accepts any. */
+  expectedDirectory(): bigint
+  onOpen(): void
+  onLost(reason: string): void
+  /** The peer refused this node for good. */
+  onRefused(reason: RefusalReason, text: string): void
+}
+
+const queueFramesMax = 65_536
+const backoffMsMin = 50
+const backoffMsMax = 2_000
+const helloAnswerBytesMax = 64 * 1024
+
+export class PeerChannel {
+  readonly #options: PeerChannelOptions
+  #control = new RingQueue<Uint8Array>(queueFramesMax)
+  #bulk = new RingQueue<Uint8Array>(queueFramesMax)
+  #queuedBytes = 0
+  #connection: Connection | undefined
+  #isOpen = false
+  #isBlocked = false
+  #isClosed = false
+  #backoffMs = backoffMsMin
+  #retry: Timer | undefined
+  #pinger: Timer | undefined
+  #lastSignMs = 0
+
+  constructor(options: PeerChannelOptions) {
+    this.#options = options
+    this.#dial()
+  }
+
+  get isOpen(): boolean {
+    return this.#isOpen
+  }
+
+  get queuedBytes(): number {
+    return this.#queuedBytes
+  }
+
+  get address(): Address {
+    return this.#options.address
+  }
+
+  /** Queues a message. False: the peer is not connected or its queue is full, and the message is dropped. */
+  send(group: number, message: PeerMessage): boolean {
+    if (!this.#isOpen) return false
+    const kind = classOf(message)
+    const queue = kind === frameClass.control ? this.#control : this.#bulk
+    const frames = framesOf({ frameClass: kind, group, payload: encodePeerMessage(message) })
+    const overBytes = kind === frameClass.bulk && this.#queuedBytes > this.#options.queueBytesMax
+    if (overBytes || queue.size + frames.length > queue.capacity) return false
+    for (const frame of frames) {
+      queue.push(frame)
+      this.#queuedBytes += frame.length
+    }
+    this.#pump()
+    return true
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.#retry?.cancel()
+    this.#drop('closed')
+  }
+
+  #dial(): void {
+    const { network, address, connectTimeoutMs } = this.#options
+    network.connect(address, connectTimeoutMs).then(
+      (connection) => this.#greet(connection),
+      (error: unknown) => this.#lost(error instanceof Error ? error.message : String(error)),
+    )
+  }
+
+  #greet(connection: Connection): void {
+    if (this.#isClosed) {
+      connection.destroy()
+      return
+    }
+    this.#connection = connection
+    const reader = new FrameReader(helloAnswerBytesMax)
+    connection.setHandlers({
+      onData: (bytes) => this.#guard(connection, () => this.#received(connection, reader, bytes)),
+      onDrain: () => {
+        this.#isBlocked = false
+        this.#pump()
+      },
+      onClose: (reason) => {
+        if (this.#connection === connection) this.#lost(reason)
+      },
+    })
+    const hello = encodeHello({ ...this.#options.hello, to: this.#options.peer })
+    for (const frame of framesOf({ frameClass: frameClass.control, group: 0, payload: hello }))
+      connection.write(frame)
+    this.#lastSignMs = this.#options.time.monotonicMs()
+    this.#schedulePing()
+  }
+
+  #guard(connection: Connection, action: () => void): void {
+    try {
+      action()
+    } catch (error) {
+      if (!(error instanceof QuorateError)) throw error
+      connection.destroy()
+      if (this.#connection === connection) this.#lost(error.message)
+    }
+  }
+
+  #received(connection: Connection, reader: FrameReader, bytes: Uint8Array): void {
+    if (this.#connection !== connection) return
+    for (const { payload } of reader.push(bytes)) {
+      this.#lastSignMs = this.#options.time.monotonicMs()
+      if (!this.#isOpen) this.#answered(payload)
+    }
+  }
+
+  #answered(payload: Uint8Array): void {
+    const answer = decodeHelloAnswer(payload)
+    if (answer.kind === 'refused') {
+      this.#options.onRefused(answer.reason, answer.text)
+      throw new QuorateError('handshake-refused', answer.text)
+    }
+    const expected = this.#options.expectedDirectory()
+    if (expected !== 0n && expected !== answer.directoryId) {
+      const text = `member ${formatId(this.#options.peer)} answers from another data directory than it had`
+      throw new QuorateError('data-wiped', text)
+    }
+    this.#isOpen = true
+    this.#backoffMs = backoffMsMin
+    this.#options.onOpen()
+  }
+
+  #pump(): void {
+    const connection = this.#connection
+    if (connection === undefined || !this.#isOpen) return
+    while (!this.#isBlocked) {
+      const frame = this.#control.shift() ?? this.#bulk.shift()
+      if (frame === undefined) return
+      this.#queuedBytes -= frame.length
+      if (!connection.write(frame)) this.#isBlocked = true
+    }
+  }
+
+  #schedulePing(): void {
+    const { time, pingIntervalMs } = this.#options
+    this.#pinger?.cancel()
+    this.#pinger = time.startTimer(pingIntervalMs, () => {
+      if (time.monotonicMs() - this.#lastSignMs > 4 * pingIntervalMs) this.#lost('no life sign from the peer')
+      else {
+        this.send(0, { kind: 'ping' })
+        this.#schedulePing()
+      }
+    })
+  }
+
+  #lost(reason: string): void {
+    this.#drop(reason)
+    if (this.#isClosed) return
+    const { time, random } = this.#options
+    const delayMs = this.#backoffMs * (0.5 + random.unit())
+    this.#backoffMs = Math.min(this.#backoffMs * 2, backoffMsMax)
+    this.#retry?.cancel()
+    this.#retry = time.startTimer(delayMs, () => this.#dial())
+  }
+
+  #drop(reason: string): void {
+    const wasOpen = this.#isOpen
+    this.#pinger?.cancel()
+    this.#isOpen = false
+    this.#isBlocked = false
+    this.#connection?.destroy()
+    this.#connection = undefined
+    this.#control = new RingQueue(queueFramesMax)
+    this.#bulk = new RingQueue(queueFramesMax)
+    this.#queuedBytes = 0
+    if (wasOpen) this.#options.onLost(reason)
+  }
+}
+
+/** The answer to a ping: a frame without content beyond its type. */
+export const pongFrames: readonly Uint8Array[] = framesOf({
+  frameClass: frameClass.control,
+  group: 0,
+  payload: encodePeerMessage({ kind: 'pong' }),
+})

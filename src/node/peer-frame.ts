@@ -1,0 +1,163 @@
+import {
+  assert,
+  ByteReader,
+  ByteWriter,
+  concatBytes,
+  crc32c,
+  emptyBytes,
+  QuorateError,
+} from '../base/index.ts'
+
+/**
+ * Frames on the connection between two nodes. A message is one frame, or several that carry "more follows"; frames of
+ * the two classes may alternate, so a heartbeat passes a large message that is under way.
+ * Shape: u8 magic 0x51 | u8 version 1 | u8 class | u8 flags (1: more follows) | u32 group | u32 length |
+ *        u32 payload checksum | u32 header checksum over the 16 bytes before | payload.
+ * Frozen: docs/formats/peer-frame.md.
+ */
+export const frameClass = { control: 0, bulk: 1 } as const
+export type FrameClass = (typeof frameClass)[keyof typeof frameClass]
+
+export const frameHeaderSize = 20
+/** Larger messages are cut into pieces of this size, so that control frames wait for at most one piece. */
+export const framePayloadMax: number = 64 * 1024
+const magic = 0x51
+const frameVersion = 1
+const flagMore = 1
+
+export interface PeerMessageBytes {
+  readonly frameClass: FrameClass
+  readonly group: number
+  readonly payload: Uint8Array
+}
+
+/** The frames of one message, ready to be written one after the other. */
+export function framesOf(message: PeerMessageBytes): Uint8Array[] {
+  const frames: Uint8Array[] = []
+  const { payload } = message
+  for (let start = 0; start === 0 || start < payload.length; start += framePayloadMax) {
+    const end = Math.min(start + framePayloadMax, payload.length)
+    const header = new ByteWriter(frameHeaderSize)
+    header.u8(magic)
+    header.u8(frameVersion)
+    header.u8(message.frameClass)
+    header.u8(end < payload.length ? flagMore : 0)
+    header.u32(message.group)
+    header.u32(end - start)
+    header.u32(crc32c(payload, 0, start, end))
+    header.u32(crc32c(header.view()))
+    const frame = new Uint8Array(frameHeaderSize + end - start)
+    frame.set(header.view())
+    frame.set(payload.subarray(start, end), frameHeaderSize)
+    frames.push(frame)
+  }
+  return frames
+}
+
+interface Partial {
+  readonly parts: Uint8Array[]
+  size: number
+}
+
+/** Cuts a byte stream into messages. Any violation throws; the connection is then closed and nothing else. */
+export class FrameReader {
+  #messageBytesMax: number
+  #buffered: Uint8Array = emptyBytes
+  readonly #partial: [Partial | undefined, Partial | undefined] = [undefined, undefined]
+
+  constructor(messageBytesMax: number) {
+    this.#messageBytesMax = messageBytesMax
+  }
+
+  /** Whoever has said who it is may send larger messages. */
+  allow(messageBytesMax: number): void {
+    this.#messageBytesMax = messageBytesMax
+  }
+
+  /** The messages that became whole with these bytes. Errors: `frame-malformed`, `frame-too-large`, `format-unsupported`. */
+  push(bytes: Uint8Array): PeerMessageBytes[] {
+    const input = this.#buffered.length === 0 ? bytes : concatBytes([this.#buffered, bytes])
+    const messages: PeerMessageBytes[] = []
+    let position = 0
+    while (input.length - position >= frameHeaderSize) {
+      const header = readHeader(input, position)
+      const end = position + frameHeaderSize + header.length
+      if (input.length < end) break
+      const payload = input.subarray(position + frameHeaderSize, end)
+      if (crc32c(payload) !== header.payloadChecksum) {
+        throw new QuorateError('frame-malformed', 'a frame does not match its payload checksum')
+      }
+      position = end
+      const whole = this.#collect(header, payload)
+      if (whole !== undefined)
+        messages.push({ frameClass: header.frameClass, group: header.group, payload: whole })
+    }
+    // A copy: `input` may be a large shared chunk of which only the tail is still needed.
+    this.#buffered = position === input.length ? emptyBytes : input.slice(position)
+    return messages
+  }
+
+  #collect(header: FrameHeader, payload: Uint8Array): Uint8Array | undefined {
+    const partial = this.#partial[header.frameClass]
+    const size = (partial?.size ?? 0) + payload.length
+    if (size > this.#messageBytesMax) {
+      throw new QuorateError('frame-too-large', `a message is larger than ${this.#messageBytesMax} bytes`)
+    }
+    if (header.more) {
+      if (partial === undefined) this.#partial[header.frameClass] = { parts: [payload.slice()], size }
+      else {
+        partial.parts.push(payload.slice())
+        partial.size = size
+      }
+      return undefined
+    }
+    if (partial === undefined) return payload
+    this.#partial[header.frameClass] = undefined
+    return concatBytes([...partial.parts, payload])
+  }
+}
+
+interface FrameHeader {
+  readonly frameClass: FrameClass
+  readonly more: boolean
+  readonly group: number
+  readonly length: number
+  readonly payloadChecksum: number
+}
+
+function readHeader(input: Uint8Array, position: number): FrameHeader {
+  const reader = new ByteReader(input, position, position + frameHeaderSize)
+  const foundMagic = reader.u8()
+  if (foundMagic !== magic) {
+    throw new QuorateError(
+      'frame-malformed',
+      `a frame starts with byte ${foundMagic}, not with ${magic}: is this a peer?`,
+    )
+  }
+  const version = reader.u8()
+  const kind = reader.u8()
+  const flags = reader.u8()
+  const group = reader.u32()
+  const length = reader.u32()
+  const payloadChecksum = reader.u32()
+  if (crc32c(input, 0, position, position + 16) !== reader.u32()) {
+    throw new QuorateError('frame-malformed', 'a frame does not match its header checksum')
+  }
+  if (version !== frameVersion) {
+    throw new QuorateError(
+      'format-unsupported',
+      `a frame has version ${version}; this build knows ${frameVersion}`,
+    )
+  }
+  if (kind !== frameClass.control && kind !== frameClass.bulk) {
+    throw new QuorateError('frame-malformed', `a frame has the unknown class ${kind}`)
+  }
+  if (length > framePayloadMax) {
+    throw new QuorateError(
+      'frame-too-large',
+      `a frame of ${length} bytes is over the limit of ${framePayloadMax}`,
+    )
+  }
+  assert(reader.remaining === 0, 'the header was read whole')
+  return { frameClass: kind, more: (flags & flagMore) !== 0, group, length, payloadChecksum }
+}

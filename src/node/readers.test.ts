@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { ReaderQueue } from './readers.ts'
+
+const expiry = { code: 'timeout', text: 'late' } as const
+
+function createQueue(bound = 10) {
+  const queue = new ReaderQueue(bound)
+  const log: string[] = []
+  const add = (name: string, options: { deadlineMs?: number; leaderOnly?: boolean } = {}): boolean =>
+    queue.add({
+      deadlineMs: options.deadlineMs ?? 1_000,
+      leaderOnly: options.leaderOnly ?? false,
+      resolve: () => log.push(name),
+      reject: (error) => log.push(`${name} ${error.code}`),
+    })
+  return { queue, log, add }
+}
+
+test('readers of one turn share a round and are served once its index is applied', () => {
+  const { queue, log, add } = createQueue()
+  add('a')
+  add('b')
+  assert.equal(queue.startRound(0), 1)
+  assert.equal(queue.startRound(0), undefined)
+  queue.confirmed(1, 7)
+  queue.applied(6)
+  assert.deepEqual(log, [])
+  queue.applied(7)
+  assert.deepEqual(log, ['a', 'b'])
+  assert.equal(queue.size, 0)
+})
+
+test('a reader that came after the round began waits for the next one', () => {
+  const { queue, log, add } = createQueue()
+  add('early')
+  queue.startRound(0)
+  add('late')
+  queue.confirmed(1, 5)
+  queue.applied(9)
+  assert.deepEqual(log, ['early'])
+  assert.equal(queue.startRound(1), 2)
+})
+
+test('a round without an answer is asked again under a new number, and its late answer serves nobody', () => {
+  const { queue, log, add } = createQueue()
+  add('a')
+  queue.startRound(0)
+  queue.tick(50, 100, expiry)
+  assert.equal(queue.startRound(50), undefined)
+  queue.tick(101, 100, expiry)
+  assert.equal(queue.startRound(101), 2)
+  queue.confirmed(1, 3)
+  queue.applied(99)
+  assert.deepEqual(log, [])
+  queue.confirmed(2, 8)
+  queue.applied(8)
+  assert.deepEqual(log, ['a'])
+})
+
+test('a lost leadership: readers ask again, whoever asked for this leader hears of it', () => {
+  const { queue, log, add } = createQueue()
+  add('reader')
+  add('confirmer', { leaderOnly: true })
+  queue.startRound(0)
+  queue.failed(1)
+  assert.deepEqual(log, ['confirmer leader-changed'])
+  queue.tick(1, 100, expiry)
+  assert.equal(queue.startRound(1), 2)
+})
+
+test('who waits for the confirmation only does not wait for what is applied', () => {
+  const { queue, log, add } = createQueue()
+  add('confirmer', { leaderOnly: true })
+  queue.startRound(0)
+  queue.confirmed(1, 1_000)
+  assert.deepEqual(log, ['confirmer'])
+})
+
+test('a deadline ends every kind of wait', () => {
+  const { queue, log, add } = createQueue()
+  add('applying', { deadlineMs: 10 })
+  queue.startRound(0)
+  queue.confirmed(1, 5)
+  add('in a round', { deadlineMs: 10 })
+  queue.startRound(0)
+  add('waiting', { deadlineMs: 10 })
+  queue.tick(10, 5, expiry)
+  assert.deepEqual(log.sort(), ['applying timeout', 'in a round timeout', 'waiting timeout'])
+  assert.equal(queue.size, 0)
+})
+
+test('the queue is bounded, and the end of the node answers all', () => {
+  const { queue, log, add } = createQueue(3)
+  add('a')
+  queue.startRound(0)
+  queue.confirmed(1, 5)
+  add('b')
+  queue.startRound(0)
+  assert.equal(add('c'), true)
+  assert.equal(add('d'), false)
+  queue.rejectAll('stopped', 'over')
+  assert.deepEqual(log.sort(), ['a stopped', 'b stopped', 'c stopped'])
+  assert.equal(queue.size, 0)
+})

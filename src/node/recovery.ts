@@ -1,0 +1,199 @@
+import { assert, isQuorateError, noNode, QuorateError } from '../base/index.ts'
+import type { Logger } from '../io/index.ts'
+import type { Configuration, Entry, LogEnd, RaftRestore } from '../raft/index.ts'
+import type { SnapshotFile, SnapshotStore } from '../snapshot/index.ts'
+import type { StoreBackend } from '../store/index.ts'
+import type { RecoveredGroup, WriteAheadLog } from '../write-ahead-log/index.ts'
+import type { StateMachine } from './state-machine.ts'
+
+/**
+ * Brings the three things that survive a crash to one point: the log, the store and the snapshots. The store is taken
+ * as it is when its applied index lies inside what the log can continue from; else it is emptied and rebuilt from the
+ * newest whole snapshot, and the log from there. Nothing that was acknowledged can be missing: it is in the log, or in a
+ * snapshot that was durable before the log let it go.
+ */
+export interface RecoveryOptions<Result> {
+  readonly group: number
+  readonly log: WriteAheadLog
+  readonly snapshots: SnapshotStore
+  readonly backend: StoreBackend
+  readonly logger: Logger
+  readonly flushOperations: number
+  /** The configuration before the first entry of the log. */
+  readonly bootstrap: Configuration
+  createMachine(backend: StoreBackend): StateMachine<Result>
+}
+
+export interface Recovered<Result> {
+  readonly machine: StateMachine<Result>
+  readonly restore: RaftRestore
+  readonly applied: LogEnd
+}
+
+const readBytesMax = 4 * 1024 * 1024
+const noEnd: LogEnd = { index: 0, term: 0, chain: 0 }
+
+export async function recoverGroup<Result>(options: RecoveryOptions<Result>): Promise<Recovered<Result>> {
+  const { log, group } = options
+  let onDisk = log.recovered.find((candidate) => candidate.group === group) ?? emptyGroup(group)
+  let machine = await openMachine(options)
+  let applied = await appliedEnd(options, onDisk, machine)
+  if (applied === undefined) {
+    options.logger.log('warn', 'state-rebuild', {
+      applied: machine.appliedIndex,
+      logBase: onDisk.base.index,
+      logEnd: onDisk.end.index,
+    })
+    await options.backend.clear()
+    machine = options.createMachine(options.backend)
+    applied = await rebuild(options, onDisk, machine)
+    if (!(await continues(options, onDisk, applied))) {
+      // A crash came between the installed snapshot and the reset of the log. The snapshot is committed, so its term
+      // was; a vote that this node does not remember was not cast.
+      const { hardState } = onDisk
+      const isKnown = applied.term <= hardState.term
+      const raised = isKnown ? hardState : { ...hardState, term: applied.term, vote: noNode }
+      await log.reset(group, applied, raised)
+      onDisk = { ...onDisk, hardState: raised, base: applied, end: applied, configurations: [] }
+    }
+  }
+  // From the applied entry on: raft has to know where everything that may yet be cut is attached.
+  const recent = await readAll(options, Math.max(applied.index, onDisk.base.index + 1), onDisk.end.index + 1)
+  const { hardState, base, end, cutEnd } = onDisk
+  const configurations = [...startConfigurations(options, onDisk), ...onDisk.configurations]
+  const restore = { hardState, base, end, cutEnd, recent, configurations, applied: applied.index }
+  return { machine, restore, applied }
+}
+
+function emptyGroup(group: number): RecoveredGroup {
+  const hardState = { term: 0, vote: 0n, commit: 0 }
+  return { group, hardState, base: noEnd, end: noEnd, cutEnd: undefined, configurations: [] }
+}
+
+/** A store that an interrupted restore left half full is emptied, like one without an applied index. */
+async function openMachine<Result>(options: RecoveryOptions<Result>): Promise<StateMachine<Result>> {
+  const { backend, logger, createMachine } = options
+  try {
+    const machine = createMachine(backend)
+    if (machine.appliedIndex > 0) return machine
+  } catch (error) {
+    if (!isQuorateError(error, 'data-damaged')) throw error
+    logger.log('warn', 'state-incomplete', { cause: error.message })
+  }
+  await backend.clear()
+  return createMachine(backend)
+}
+
+/** The log end at the applied index of the store, or undefined when store and log do not fit together. */
+async function appliedEnd<Result>(
+  { log, group }: RecoveryOptions<Result>,
+  onDisk: RecoveredGroup,
+  machine: StateMachine<Result>,
+): Promise<LogEnd | undefined> {
+  const { appliedIndex, appliedTerm } = machine
+  if (appliedIndex === onDisk.base.index) return onDisk.base
+  if (appliedIndex < onDisk.base.index || appliedIndex > onDisk.end.index) return undefined
+  const { entries } = await log.read(group, appliedIndex, appliedIndex + 1, readBytesMax)
+  const entry = entries[0]
+  assert(entry?.index === appliedIndex, 'the log holds every index between its ends')
+  return entry.term === appliedTerm ? { index: entry.index, term: entry.term, chain: entry.chain } : undefined
+}
+
+/** Whether the log goes on where the state stands: it reaches that far, and has the same entry there. */
+async function continues<Result>(
+  { log, group }: RecoveryOptions<Result>,
+  { base, end }: RecoveredGroup,
+  applied: LogEnd,
+): Promise<boolean> {
+  if (applied.index > end.index) return false
+  if (applied.index === base.index) return applied.chain === base.chain
+  const { entries } = await log.read(group, applied.index, applied.index + 1, readBytesMax)
+  return entries[0]?.term === applied.term && entries[0].chain === applied.chain
+}
+
+async function rebuild<Result>(
+  options: RecoveryOptions<Result>,
+  onDisk: RecoveredGroup,
+  machine: StateMachine<Result>,
+): Promise<LogEnd> {
+  const { snapshots, logger } = options
+  // A copy: a snapshot that turns out to be damaged leaves the list.
+  for (const file of [...snapshots.list()]) {
+    if (file.mark.end.index < onDisk.base.index) break
+    try {
+      await load(options, file, machine)
+      logger.log('info', 'state-from-snapshot', { index: file.mark.end.index, path: file.path })
+      return file.mark.end
+    } catch (error) {
+      if (!isQuorateError(error, 'data-damaged')) throw error
+      logger.log('error', 'snapshot-damaged', { path: file.path, cause: error.message })
+      await options.backend.clear()
+    }
+  }
+  if (onDisk.base.index === 0) return noEnd
+  throw new QuorateError(
+    'data-damaged',
+    `the state must be rebuilt, the log begins at index ${onDisk.base.index + 1}, and no whole snapshot reaches that ` +
+      'far. Remove this member and add it again with an empty data directory.',
+  )
+}
+
+async function load<Result>(
+  { snapshots, backend, flushOperations }: RecoveryOptions<Result>,
+  file: SnapshotFile,
+  machine: StateMachine<Result>,
+): Promise<void> {
+  const flush = async (): Promise<void> => {
+    for (let taken = machine.takeBatch(); taken !== undefined; taken = machine.takeBatch()) {
+      await backend.commit(taken.batch)
+      machine.flushed()
+    }
+  }
+  const sink = machine.beginRestore()
+  await snapshots.load(file, async (chunk) => {
+    sink.write(chunk)
+    if (machine.pending.operations > flushOperations) await flush()
+  })
+  sink.finish()
+  await flush()
+  assert(
+    machine.appliedIndex === file.mark.end.index,
+    'the restored state stands at the mark of the snapshot',
+  )
+}
+
+async function readAll<Result>(
+  { log, group }: RecoveryOptions<Result>,
+  first: number,
+  end: number,
+): Promise<readonly Entry[]> {
+  const all: Entry[] = []
+  for (let next = first; next < end; ) {
+    const { entries } = await log.read(group, next, end, readBytesMax)
+    assert(entries.length > 0, 'a read inside the log returns at least one entry')
+    for (const entry of entries) all.push(entry)
+    next += entries.length
+  }
+  return all
+}
+
+/** What counted before the oldest configuration entry that the log still holds. */
+function startConfigurations<Result>(
+  { bootstrap, snapshots }: RecoveryOptions<Result>,
+  onDisk: RecoveredGroup,
+): { index: number; configuration: Configuration }[] {
+  const known = snapshots
+    .list()
+    .map(({ mark }) => ({ index: mark.configurationIndex, configuration: mark.configuration }))
+    .sort((left, right) => right.index - left.index)
+  const atBase = known.find(({ index }) => index <= onDisk.base.index)
+  if (atBase !== undefined) return [atBase]
+  if (onDisk.base.index === 0) return [{ index: 0, configuration: bootstrap }]
+  // The snapshot at the base is damaged and a newer one is whole: what it says was committed, so nothing below comes back.
+  const oldest = known.at(-1)
+  if (oldest !== undefined) return [{ index: onDisk.base.index, configuration: oldest.configuration }]
+  throw new QuorateError(
+    'data-damaged',
+    'no snapshot and no log entry says who the members are. Remove this member and add it again with an empty data directory.',
+  )
+}

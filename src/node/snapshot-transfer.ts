@@ -1,0 +1,239 @@
+import { isQuorateError, type NodeId } from '../base/index.ts'
+import type { Logger, Time } from '../io/index.ts'
+import type { LogEnd, SnapshotMark } from '../raft/index.ts'
+import type { SnapshotFile, SnapshotReceiver, SnapshotStore } from '../snapshot/index.ts'
+import type { NodeMessage } from './node-message-codec.ts'
+
+/**
+ * Moves snapshot files between nodes. The receiver pulls part after part with a small window, which is its
+ * back-pressure; what already arrived survives a lost connection and a restart, and the pull goes on from there.
+ */
+export interface SnapshotTransferOptions {
+  readonly time: Time
+  readonly logger: Logger
+  readonly snapshots: SnapshotStore
+  send(to: NodeId, message: NodeMessage): boolean
+  /** A snapshot is whole and checked on this node. */
+  received(file: SnapshotFile): void
+  /** What became of a snapshot that was announced to a peer: told once. */
+  sent(to: NodeId, result: 'delivered' | 'failed', end: LogEnd): void
+  failed(error: unknown): void
+}
+
+const partBytesMax = 64 * 1024
+const windowParts = 4
+const stalledMs = 1_000
+/** A peer that asks for nothing for so long has given up. */
+const abandonedMs = 10_000
+
+interface Pull {
+  readonly from: NodeId
+  readonly mark: SnapshotMark
+  receiver: SnapshotReceiver | undefined
+  /** Asked for up to here. */
+  askedBytes: number
+  sizeBytes: number | undefined
+  lastProgressMs: number
+  /** Writes to the disk one after the other. */
+  writing: Promise<void>
+  isOver: boolean
+}
+
+export class SnapshotTransfer {
+  readonly #options: SnapshotTransferOptions
+  #pull: Pull | undefined
+  /** Announced to peers and not finished. */
+  readonly #offers = new Map<NodeId, { readonly end: LogEnd; lastAskedMs: number }>()
+
+  /** What each peer was sent to the last byte. */
+  readonly #delivered = new Map<NodeId, LogEnd>()
+
+  constructor(options: SnapshotTransferOptions) {
+    this.#options = options
+  }
+
+  /** A snapshot is on its way to some peer, or may be: the log behind it is still needed. */
+  get isSending(): boolean {
+    return this.#offers.size > 0
+  }
+
+  /**
+   * Begins to pull what the leader announced, unless just that is being pulled already. Anything else ends here: the
+   * leader before may be gone for good, and of one leader the newest announcement counts.
+   */
+  begin(from: NodeId, mark: SnapshotMark): void {
+    const current = this.#pull
+    if (current?.from === from && isSameEnd(current.mark.end, mark.end)) return
+    if (current !== undefined) this.#abandon(current)
+    this.#options.logger.log('info', 'snapshot-receiving', { from, index: mark.end.index })
+    const pull: Pull = {
+      from,
+      mark,
+      receiver: undefined,
+      askedBytes: 0,
+      sizeBytes: undefined,
+      lastProgressMs: this.#options.time.monotonicMs(),
+      writing: current?.writing ?? Promise.resolve(),
+      isOver: false,
+    }
+    this.#pull = pull
+    this.#ask(pull, 0, 1)
+  }
+
+  /** The sender's side: a snapshot was announced to `to`, which will ask for its parts. */
+  offer(to: NodeId, end: LogEnd): void {
+    this.#offers.set(to, { end, lastAskedMs: this.#options.time.monotonicMs() })
+    const before = this.#delivered.get(to)
+    if (before !== undefined && isSameEnd(before, end)) this.#doubt(to, end)
+  }
+
+  /** Every byte of this snapshot was sent to the peer, and it asks again: the file here may be damaged. */
+  #doubt(to: NodeId, end: LogEnd): void {
+    const { snapshots } = this.#options
+    this.#delivered.delete(to)
+    const file = snapshots.list().find((candidate) => isSameEnd(candidate.mark.end, end))
+    if (file === undefined) return
+    // A damaged file leaves the list by being read.
+    snapshots
+      .load(file, () => undefined)
+      .catch((error: unknown) => {
+        if (isQuorateError(error, 'data-damaged')) this.#close(to, 'failed')
+        else this.#options.failed(error)
+      })
+  }
+
+  /** The sender's side: answers with the bytes asked for, or says that the snapshot is not there any more. */
+  async serve(to: NodeId, request: { end: LogEnd; position: number; bytesMax: number }): Promise<void> {
+    const { snapshots, send, time } = this.#options
+    const offer = this.#offers.get(to)
+    if (offer !== undefined) offer.lastAskedMs = time.monotonicMs()
+    const file = snapshots.list().find((candidate) => isSameEnd(candidate.mark.end, request.end))
+    if (file === undefined || request.position > file.sizeBytes) {
+      send(to, { kind: 'snapshotGone', end: request.end })
+      this.#close(to, 'failed')
+      return
+    }
+    try {
+      const bytes = await snapshots.readPart(file, request.position, Math.min(request.bytesMax, partBytesMax))
+      const { end, position } = request
+      send(to, { kind: 'snapshotPart', end, position, sizeBytes: file.sizeBytes, bytes })
+      if (position + bytes.length < file.sizeBytes) return
+      this.#delivered.set(to, end)
+      this.#close(to, 'delivered')
+    } catch (error) {
+      if (!isQuorateError(error)) throw error
+      this.#options.logger.log('warn', 'snapshot-part-unreadable', { path: file.path, cause: error.message })
+      send(to, { kind: 'snapshotGone', end: request.end })
+      this.#close(to, 'failed')
+    }
+  }
+
+  part(from: NodeId, part: { end: LogEnd; position: number; sizeBytes: number; bytes: Uint8Array }): void {
+    const pull = this.#pull
+    if (pull === undefined || pull.from !== from || !isSameEnd(pull.mark.end, part.end)) return
+    pull.lastProgressMs = this.#options.time.monotonicMs()
+    pull.writing = pull.writing.then(() => this.#take(pull, part)).catch((error) => this.#broken(pull, error))
+  }
+
+  gone(from: NodeId, end: LogEnd): void {
+    const pull = this.#pull
+    if (pull === undefined || pull.from !== from || !isSameEnd(pull.mark.end, end)) return
+    this.#abandon(pull)
+  }
+
+  /** The sender's side: what was under way to this peer may be lost, so the snapshot is announced again. */
+  peerLost(to: NodeId): void {
+    this.#close(to, 'failed')
+  }
+
+  /** Resolves once nothing is written any more; what came stays for a later attempt. */
+  async stop(): Promise<void> {
+    const pull = this.#pull
+    if (pull === undefined) return
+    this.#abandon(pull)
+    await pull.writing
+  }
+
+  /** Asks again for what did not come, and gives up peers that do not ask any more. */
+  tick(): void {
+    const pull = this.#pull
+    const { time } = this.#options
+    for (const [to, { lastAskedMs }] of this.#offers) {
+      if (time.monotonicMs() - lastAskedMs > abandonedMs) this.#close(to, 'failed')
+    }
+    if (pull === undefined || time.monotonicMs() - pull.lastProgressMs < stalledMs) return
+    pull.lastProgressMs = time.monotonicMs()
+    const position = pull.receiver?.receivedBytes ?? 0
+    pull.askedBytes = position
+    this.#ask(pull, position, 1)
+  }
+
+  #close(to: NodeId, result: 'delivered' | 'failed'): void {
+    const offer = this.#offers.get(to)
+    if (offer === undefined) return
+    this.#offers.delete(to)
+    this.#options.sent(to, result, offer.end)
+  }
+
+  async #take(pull: Pull, part: { position: number; sizeBytes: number; bytes: Uint8Array }): Promise<void> {
+    if (pull.isOver) return
+    if (pull.receiver === undefined) {
+      pull.receiver = await this.#options.snapshots.beginReceive(pull.mark, part.sizeBytes)
+      pull.sizeBytes = part.sizeBytes
+      pull.askedBytes = pull.receiver.receivedBytes
+    }
+    const { receiver } = pull
+    if (part.position === receiver.receivedBytes && part.bytes.length > 0) {
+      await receiver.write(part.position, part.bytes)
+    }
+    if (receiver.receivedBytes >= part.sizeBytes) {
+      const file = await receiver.finish()
+      const isCurrent = this.#pull === pull
+      this.#finish(pull)
+      if (isCurrent) this.#options.received(file)
+      return
+    }
+    const windowEnd = receiver.receivedBytes + windowParts * partBytesMax
+    while (pull.askedBytes < Math.min(windowEnd, part.sizeBytes)) {
+      const position = Math.max(pull.askedBytes, receiver.receivedBytes)
+      this.#ask(pull, position, partBytesMax)
+      pull.askedBytes = position + partBytesMax
+    }
+  }
+
+  #ask(pull: Pull, position: number, bytesMax: number): void {
+    this.#options.send(pull.from, { kind: 'snapshotRequest', end: pull.mark.end, position, bytesMax })
+  }
+
+  /** A part that does not fit or a damaged file ends this pull; the leader announces the snapshot again. */
+  async #broken(pull: Pull, error: unknown): Promise<void> {
+    this.#finish(pull)
+    await this.#release(pull)
+    if (isQuorateError(error, 'data-damaged', 'invalid-argument', 'disk-full')) {
+      this.#options.logger.log('warn', 'snapshot-receive-failed', { cause: error.message })
+    } else this.#options.failed(error)
+  }
+
+  /** Ends a pull that is not through. The next one waits until its file is free. */
+  #abandon(pull: Pull): void {
+    this.#finish(pull)
+    pull.writing = pull.writing.then(() => this.#release(pull))
+  }
+
+  async #release(pull: Pull): Promise<void> {
+    try {
+      await pull.receiver?.abandon()
+    } catch (error) {
+      this.#options.failed(error)
+    }
+  }
+
+  #finish(pull: Pull): void {
+    pull.isOver = true
+    if (this.#pull === pull) this.#pull = undefined
+  }
+}
+
+function isSameEnd(left: LogEnd, right: LogEnd): boolean {
+  return left.index === right.index && left.term === right.term && left.chain === right.chain
+}

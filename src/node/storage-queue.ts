@@ -1,0 +1,141 @@
+import { assert, isQuorateError } from '../base/index.ts'
+import type { InstallOperation, StorageOperation, WriteOperation } from '../raft/index.ts'
+import type { WriteAheadLog } from '../write-ahead-log/index.ts'
+
+/**
+ * Performs a group's storage operations strictly in order: log writes go to the write-ahead log as they come (it
+ * merges what gathers into one durable write), an install waits until all before it is durable and holds up all
+ * after it. Completions are reported in order.
+ *
+ * A full disk is not the end: what could not be written is kept, in order, and tried again by `retry`. Nothing of it
+ * was reported, so nothing was acknowledged. Every other failure is final.
+ */
+export interface StorageQueueOptions {
+  readonly group: number
+  readonly log: WriteAheadLog
+  install(operation: InstallOperation): Promise<void>
+  completed(operation: StorageOperation): void
+  /** The disk became full (true) or took writes again (false). */
+  diskFull(isFull: boolean): void
+  failed(error: unknown): void
+}
+
+export class StorageQueue {
+  readonly #options: StorageQueueOptions
+  #queue: StorageOperation[] = []
+  /** Handed to the log and not yet reported. */
+  #underWay: WriteOperation[] = []
+  /** Came back because the disk is full, oldest first. */
+  #refused: WriteOperation[] = []
+  #isInstalling = false
+  #install: Promise<void> = Promise.resolve()
+  #isDiskFull = false
+  #isStopped = false
+
+  constructor(options: StorageQueueOptions) {
+    this.#options = options
+  }
+
+  get size(): number {
+    return this.#queue.length + this.#underWay.length + this.#refused.length
+  }
+
+  get isDiskFull(): boolean {
+    return this.#isDiskFull
+  }
+
+  push(operation: StorageOperation): void {
+    this.#queue.push(operation)
+    this.#pump()
+  }
+
+  /** Tries again what a full disk refused. Call it from time to time. */
+  retry(): void {
+    if (!this.#isDiskFull || this.#isStopped || this.#underWay.length > 0) return
+    this.#queue = [...this.#refused, ...this.#queue]
+    this.#refused = []
+    const first = this.#queue.shift()
+    assert(first?.kind === 'write', 'a full disk leaves a write to try again')
+    // Only the oldest is tried: the others follow once it went through.
+    this.#write(first)
+  }
+
+  stop(): void {
+    this.#isStopped = true
+    this.#queue = []
+  }
+
+  /** Resolves when no install is under way. */
+  async settle(): Promise<void> {
+    await this.#install
+  }
+
+  #pump(): void {
+    while (!this.#isInstalling && !this.#isDiskFull && !this.#isStopped) {
+      const operation = this.#queue[0]
+      if (operation === undefined) return
+      if (operation.kind === 'install') {
+        if (this.#underWay.length === 0) this.#startInstall(operation)
+        return
+      }
+      this.#queue.shift()
+      this.#write(operation)
+    }
+  }
+
+  #write(operation: WriteOperation): void {
+    this.#underWay.push(operation)
+    const { group, log } = this.#options
+    const { hardState, truncateAfter, entries } = operation
+    log
+      .write({ group, hardState, truncateAfter, entries })
+      .then(
+        () => this.#written(operation),
+        (error: unknown) => this.#writeFailed(operation, error),
+      )
+      .catch((error: unknown) => this.#fail(error))
+  }
+
+  #written(operation: WriteOperation): void {
+    assert(this.#underWay.shift() === operation, 'writes complete in the order they were made')
+    if (this.#isStopped) return
+    if (this.#isDiskFull) {
+      this.#isDiskFull = false
+      this.#options.diskFull(false)
+    }
+    this.#options.completed(operation)
+    this.#pump()
+  }
+
+  #writeFailed(operation: WriteOperation, error: unknown): void {
+    assert(this.#underWay.shift() === operation, 'writes fail in the order they were made')
+    if (this.#isStopped) return
+    if (!isQuorateError(error, 'disk-full')) {
+      this.#fail(error)
+      return
+    }
+    this.#refused.push(operation)
+    if (this.#isDiskFull) return
+    this.#isDiskFull = true
+    this.#options.diskFull(true)
+  }
+
+  #startInstall(operation: InstallOperation): void {
+    this.#isInstalling = true
+    this.#queue.shift()
+    this.#install = this.#options
+      .install(operation)
+      .then(() => {
+        this.#isInstalling = false
+        if (this.#isStopped) return
+        this.#options.completed(operation)
+        this.#pump()
+      })
+      .catch((error: unknown) => this.#fail(error))
+  }
+
+  #fail(error: unknown): void {
+    this.stop()
+    this.#options.failed(error)
+  }
+}

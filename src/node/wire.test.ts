@@ -1,0 +1,198 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { concatBytes, crc32c, isQuorateError, QuorateError, SeededRandom, utf8Encode } from '../base/index.ts'
+import { createEntry, entryKind, type LogEnd, type SnapshotMark } from '../raft/index.ts'
+import { decodeEnvelope, encodeEnvelope } from './envelope.ts'
+import {
+  decodeHello,
+  decodeHelloAnswer,
+  decodeWhoAmI,
+  decodeYouAre,
+  encodeHello,
+  encodeHelloAnswer,
+  encodeWhoAmI,
+  encodeYouAre,
+} from './handshake.ts'
+import { decodePeerMessage, encodePeerMessage, type PeerMessage } from './peer-codec.ts'
+import { FrameReader, frameClass, frameHeaderSize, framePayloadMax, framesOf } from './peer-frame.ts'
+
+const route = { from: 7n, to: 9n }
+const end: LogEnd = { index: 12, term: 3, chain: 0xdeadbeef }
+const mark: SnapshotMark = {
+  end,
+  configurationIndex: 5,
+  configuration: { voters: [1n, 2n], outgoing: [3n], learners: [4n], context: utf8Encode('names') },
+}
+
+const messages: PeerMessage[] = [
+  { kind: 'voteRequest', ...route, term: 4, pre: true, transfer: false, end },
+  { kind: 'voteResponse', ...route, term: 4, pre: false, granted: true },
+  { kind: 'appendRequest', ...route, term: 4, previous: end, commit: 11, entries: [] },
+  { kind: 'appendResponse', ...route, term: 4, accepted: false, forget: true, index: 9, hint: end },
+  { kind: 'heartbeat', ...route, term: 4, commit: 2 ** 40, round: 17, context: new Uint8Array([1]) },
+  { kind: 'heartbeatResponse', ...route, term: 4, round: 17, context: new Uint8Array(0) },
+  { kind: 'readIndexRequest', ...route, term: 4, request: 5 },
+  { kind: 'readIndexResponse', ...route, term: 4, request: 5, index: 6 },
+  { kind: 'timeoutNow', ...route, term: 4 },
+  { kind: 'installSnapshot', ...route, term: 4, snapshot: mark },
+  { kind: 'forward', high: 1, low: 0xffffffff, commands: [{ sequence: 3, command: utf8Encode('put') }] },
+  { kind: 'forwardRefused', code: 'overloaded', sequences: [3, 4, 2 ** 50] },
+  { kind: 'question', id: 8, audience: 'door', bytes: utf8Encode('ttl?') },
+  { kind: 'answer', id: 8, code: 'lease-not-found', text: 'no such lease', bytes: new Uint8Array(0) },
+  { kind: 'answer', id: 8, code: undefined, text: '', bytes: utf8Encode('42') },
+  { kind: 'snapshotRequest', end, position: 65536, bytesMax: 65536 },
+  { kind: 'snapshotPart', end, position: 65536, sizeBytes: 2 ** 33, bytes: utf8Encode('part') },
+  { kind: 'snapshotGone', end },
+  { kind: 'digest', index: 1024, digest: 2 ** 45 },
+  { kind: 'ping' },
+  { kind: 'pong' },
+]
+
+test('every peer message comes back as it was, and every cut of it is refused', () => {
+  for (const message of messages) {
+    const bytes = encodePeerMessage(message)
+    assert.deepEqual(decodePeerMessage(bytes, route), message)
+    for (let length = 0; length < bytes.length; length++) {
+      assert.throws(
+        () => decodePeerMessage(bytes.subarray(0, length), route),
+        QuorateError,
+        `${message.kind} ${length}`,
+      )
+    }
+  }
+})
+
+test('entries of an append request carry their index implicitly and their checksums explicitly', () => {
+  const group = 0
+  const first = createEntry({
+    group,
+    index: 13,
+    term: 3,
+    kind: entryKind.command,
+    payload: utf8Encode('a'),
+    previousChain: end.chain,
+  })
+  const second = createEntry({
+    group,
+    index: 14,
+    term: 4,
+    kind: entryKind.noop,
+    payload: new Uint8Array(0),
+    previousChain: first.chain,
+  })
+  const message: PeerMessage = {
+    kind: 'appendRequest',
+    ...route,
+    term: 4,
+    previous: end,
+    commit: 1,
+    entries: [first, second],
+  }
+  assert.deepEqual(decodePeerMessage(encodePeerMessage(message), route), message)
+})
+
+test('a message type that this build does not know is refused by name', () => {
+  assert.throws(
+    () => decodePeerMessage(new Uint8Array([99]), route),
+    (error) => isQuorateError(error, 'format-unsupported'),
+  )
+})
+
+test('frames: a stream cut anywhere gives the same messages, classes keep apart', () => {
+  const random = new SeededRandom(7)
+  const large = new Uint8Array(3 * framePayloadMax + 17).map(() => random.between(0, 256))
+  const bulk = framesOf({ frameClass: frameClass.bulk, group: 1, payload: large })
+  const control = framesOf({ frameClass: frameClass.control, group: 2, payload: utf8Encode('beat') })
+  assert.equal(bulk.length, 4)
+  // A control message travels between the pieces of a bulk one.
+  const stream = concatBytes(
+    [bulk[0], ...control, ...bulk.slice(1), ...control].map((frame) => frame ?? large),
+  )
+  for (const step of [1, 7, 4096, framePayloadMax + 5, stream.length]) {
+    if (step === 1 && stream.length > 300_000) continue
+    const reader = new FrameReader(1 << 20)
+    const found = []
+    for (let at = 0; at < stream.length; at += step)
+      found.push(...reader.push(stream.subarray(at, at + step)))
+    assert.deepEqual(
+      found.map((message) => [
+        message.frameClass,
+        message.group,
+        message.payload.length,
+        crc32c(message.payload),
+      ]),
+      [
+        [0, 2, 4, crc32c(utf8Encode('beat'))],
+        [1, 1, large.length, crc32c(large)],
+        [0, 2, 4, crc32c(utf8Encode('beat'))],
+      ],
+    )
+  }
+})
+
+test('frames: any flipped bit in header or payload is refused', () => {
+  const frames = framesOf({ frameClass: frameClass.control, group: 0, payload: utf8Encode('heartbeat') })
+  const whole = concatBytes(frames)
+  for (let bit = 0; bit < whole.length * 8; bit++) {
+    const flipped = whole.slice()
+    flipped[bit >> 3] = (flipped[bit >> 3] as number) ^ (1 << (bit & 7))
+    assert.throws(() => new FrameReader(1024).push(flipped), QuorateError, `bit ${bit}`)
+  }
+})
+
+test('frames: garbage, an oversized message and a stranger protocol are refused', () => {
+  const refused = (bytes: Uint8Array, code: 'frame-malformed' | 'frame-too-large'): void => {
+    assert.throws(
+      () => new FrameReader(100).push(bytes),
+      (error) => isQuorateError(error, code),
+    )
+  }
+  refused(utf8Encode('GET / HTTP/1.1\r\nhost: a\r\n\r\n'), 'frame-malformed')
+  refused(new Uint8Array(64), 'frame-malformed')
+  refused(concatBytes(framesOf({ frameClass: 0, group: 0, payload: new Uint8Array(101) })), 'frame-too-large')
+  assert.equal(frameHeaderSize, 20)
+})
+
+test('the handshake: hello, welcome, refusal, and the question of a node that joins', () => {
+  const hello = { clusterId: 1n, from: 2n, to: 3n, directoryId: 2n ** 63n }
+  assert.deepEqual(decodeHello(encodeHello(hello)), hello)
+  const welcome = { kind: 'welcome', directoryId: 5n } as const
+  assert.deepEqual(decodeHelloAnswer(encodeHelloAnswer(welcome)), welcome)
+  const refused = { kind: 'refused', reason: 'wiped', text: 'another directory' } as const
+  assert.deepEqual(decodeHelloAnswer(encodeHelloAnswer(refused)), refused)
+  const question = { peerUrls: ['http://a:1', 'http://b:2'] }
+  assert.deepEqual(decodeWhoAmI(encodeWhoAmI(question)), question)
+  assert.equal(decodeWhoAmI(encodeHello(hello)), undefined)
+  const youAre = { clusterId: 4n, nodeId: 6n, directory: utf8Encode('members') }
+  assert.deepEqual(decodeYouAre(encodeYouAre(youAre)), youAre)
+  assert.throws(
+    () => decodeYouAre(encodeHelloAnswer(refused)),
+    (error) => isQuorateError(error, 'handshake-refused'),
+  )
+  const otherVersion = encodeHello(hello)
+  otherVersion[1] = 2
+  assert.throws(
+    () => decodeHello(otherVersion),
+    (error) => isQuorateError(error, 'handshake-refused'),
+  )
+})
+
+test('the envelope of a command: frozen bytes', () => {
+  const envelope = {
+    timeMs: 0x0102030405,
+    incarnation: { high: 0xa1, low: 0xb2 },
+    sequence: 7,
+    command: utf8Encode('cmd'),
+  }
+  const bytes = encodeEnvelope(envelope)
+  assert.equal(
+    Buffer.from(bytes).toString('hex'),
+    '01' + '0504030201000000' + 'a1000000' + 'b2000000' + '0700000000000000' + '636d64',
+  )
+  assert.deepEqual(decodeEnvelope(bytes), envelope)
+  bytes[0] = 9
+  assert.throws(
+    () => decodeEnvelope(bytes),
+    (error) => isQuorateError(error, 'format-unsupported'),
+  )
+})
