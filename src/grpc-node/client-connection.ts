@@ -1,0 +1,160 @@
+import { performServerHandshake, type ServerHttp2Session, type ServerOptions } from 'node:http2'
+import type { Socket } from 'node:net'
+import type { Logger } from '../io/index.ts'
+import type { Dispatch } from './dispatch.ts'
+import type { GrpcLimits } from './limits.ts'
+
+/** What every HTTP/2 client sends first. Source: RFC 9113 section 3.4. */
+const preface: Uint8Array = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
+
+export interface ConnectionContext {
+  readonly limits: GrpcLimits
+  readonly logger: Logger
+  readonly dispatch: Dispatch
+  readonly http2Options: ServerOptions
+  /** Takes a connection that does not begin as HTTP/2; the bytes read so far are back in the socket. */
+  readonly onOtherProtocol: (socket: Socket) => void
+  readonly onClose: (connection: ClientConnection) => void
+}
+
+/**
+ * One connection from its first byte. It begins in no protocol; the preface makes it HTTP/2, anything else hands it on.
+ * `check` is called every so often and ends what takes too long: there is no timer a connection.
+ */
+export class ClientConnection {
+  readonly peer: string
+  /** Resolves when the socket is gone. */
+  readonly closed: Promise<void>
+  readonly #socket: Socket
+  readonly #context: ConnectionContext
+  #protocol: 'undecided' | 'http2' | 'other' = 'undecided'
+  #session: ServerHttp2Session | undefined
+  #received: Buffer | undefined
+  #hasSettings = false
+  #openStreamCount = 0
+  #bytesRead = 0
+  /** When it began, when the last byte was seen to have come, when the last call ended, when a ping was sent. */
+  readonly #startMs: number
+  #heardMs: number
+  #busyMs: number
+  #pingMs: number | undefined
+
+  constructor(socket: Socket, context: ConnectionContext, nowMs: number) {
+    this.#socket = socket
+    this.#context = context
+    this.peer = `${socket.remoteAddress ?? 'unknown'}:${socket.remotePort ?? 0}`
+    this.#startMs = nowMs
+    this.#heardMs = nowMs
+    this.#busyMs = nowMs
+    // Before anything else: a socket without this listener can end the process.
+    socket.on('error', () => undefined)
+    this.closed = new Promise((resolve) => {
+      socket.on('close', () => {
+        context.onClose(this)
+        resolve()
+      })
+    })
+    socket.on('data', this.#onFirstBytes)
+    // The HTTP/1 server lets a client close its half and still read. In HTTP/2 the end of the bytes is the end of the
+    // connection, and without this its open streams would never hear of it.
+    socket.allowHalfOpen = false
+  }
+
+  /** Ends the connection when one of its time limits has passed. */
+  check(nowMs: number): void {
+    const { limits } = this.#context
+    if (this.#protocol === 'other') return
+    const isEstablished = this.#session !== undefined && this.#hasSettings
+    if (!isEstablished) {
+      if (nowMs - this.#startMs > limits.handshakeMs) this.#drop('handshake-timeout')
+      return
+    }
+    if (this.#openStreamCount > 0) this.#busyMs = nowMs
+    if (this.#socket.bytesRead !== this.#bytesRead) {
+      this.#bytesRead = this.#socket.bytesRead
+      this.#heardMs = nowMs
+      this.#pingMs = undefined
+    }
+    if (this.#pingMs !== undefined && nowMs - this.#pingMs > limits.pingTimeoutMs) {
+      this.#drop('ping-timeout')
+    } else if (nowMs - this.#busyMs > limits.idleMs) {
+      this.close()
+    } else if (this.#pingMs === undefined && nowMs - this.#heardMs > limits.pingAfterMs) {
+      this.#pingMs = nowMs
+      this.#ping()
+    }
+  }
+
+  /** GOAWAY, and the end once the calls under way are done. */
+  close(): void {
+    if (this.#session !== undefined) this.#session.close()
+    else if (this.#protocol === 'undecided') this.#socket.destroy()
+  }
+
+  destroy(): void {
+    this.#session?.destroy()
+    this.#socket.destroy()
+  }
+
+  readonly #onFirstBytes = (chunk: Buffer): void => {
+    const received = this.#received === undefined ? chunk : Buffer.concat([this.#received, chunk])
+    const count = Math.min(received.length, preface.length)
+    const isHttp2 = received.subarray(0, count).equals(preface.subarray(0, count))
+    if (isHttp2 && count < preface.length) {
+      this.#received = received
+      return
+    }
+    this.#received = undefined
+    this.#socket.off('data', this.#onFirstBytes)
+    this.#socket.pause()
+    this.#socket.unshift(received)
+    if (isHttp2) {
+      this.#protocol = 'http2'
+      this.#startSession()
+    } else {
+      this.#protocol = 'other'
+      this.#socket.allowHalfOpen = true
+      this.#context.onOtherProtocol(this.#socket)
+    }
+  }
+
+  #startSession(): void {
+    const { limits, dispatch, logger, http2Options } = this.#context
+    const session = performServerHandshake(this.#socket, http2Options)
+    this.#session = session
+    session.setLocalWindowSize(limits.connectionWindowBytes)
+    session.on('error', (error) => {
+      logger.log('debug', 'grpc-session-failed', { peer: this.peer, error: error.message })
+    })
+    session.once('remoteSettings', () => {
+      this.#hasSettings = true
+    })
+    session.on('stream', (stream, headers) => {
+      this.#openStreamCount++
+      stream.on('close', this.#onStreamClose)
+      try {
+        dispatch.start(stream, headers, this.peer)
+      } catch (error) {
+        const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+        logger.log('error', 'grpc-dispatch-failed', { peer: this.peer, error: text })
+        stream.destroy()
+      }
+    })
+  }
+
+  readonly #onStreamClose = (): void => {
+    this.#openStreamCount--
+  }
+
+  #ping(): void {
+    const session = this.#session
+    if (session === undefined || session.destroyed) return
+    // The answer counts as bytes heard; the callback has nothing to add.
+    session.ping(() => undefined)
+  }
+
+  #drop(reason: string): void {
+    this.#context.logger.log('info', 'grpc-connection-dropped', { peer: this.peer, reason })
+    this.destroy()
+  }
+}

@@ -1,0 +1,213 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { ServerOptions } from 'node:http2'
+import type { Socket } from 'node:net'
+import { assert, QuorateError } from '../base/index.ts'
+import type { GrpcServices } from '../grpc/index.ts'
+import type { Address, Listener, Logger } from '../io/index.ts'
+import { ClientConnection, type ConnectionContext } from './client-connection.ts'
+import { createDispatch, type Dispatch } from './dispatch.ts'
+import { defaultLimits, type GrpcLimits } from './limits.ts'
+
+/** How often the time limits of connections are looked at, at most. */
+const checkEveryMs = 1_000
+const keepAliveMs = 15_000
+
+export interface GrpcServerOptions {
+  readonly services: GrpcServices
+  readonly logger: Logger
+  readonly limits?: Partial<GrpcLimits>
+  /** Answers HTTP/1 requests on the same port. Without it such connections are closed. */
+  readonly onHttp1Request?: (request: IncomingMessage, response: ServerResponse) => void
+}
+
+export interface GrpcServer {
+  /**
+   * Serves at `address`; port 0 takes a free one. Closing the listener tells its clients to go, lets calls under way
+   * end for `closeGraceMs`, then cuts them. Errors: `address-in-use`, `address-invalid`.
+   */
+  listen(address: Address): Promise<Listener>
+  readonly gauges: GrpcGauges
+}
+
+/** For status and metrics, of all listeners together. */
+export interface GrpcGauges {
+  readonly connectionCount: number
+  readonly openCallCount: number
+  readonly startedCallCount: number
+  readonly refusedConnectionCount: number
+}
+
+/** A gRPC server on node:http2, in the clear, which speaks HTTP/1 on the same port. */
+export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
+  const { services, logger, onHttp1Request } = options
+  const limits: GrpcLimits = { ...defaultLimits, ...options.limits }
+  const dispatch = createDispatch(services, limits, logger)
+  const counts = { connections: 0, refused: 0 }
+  const shared: Shared = { limits, logger, dispatch, counts, onHttp1Request }
+  return {
+    listen: (address) => startListening(address, shared),
+    gauges: {
+      get connectionCount() {
+        return counts.connections
+      },
+      get openCallCount() {
+        return dispatch.openCallCount
+      },
+      get startedCallCount() {
+        return dispatch.startedCallCount
+      },
+      get refusedConnectionCount() {
+        return counts.refused
+      },
+    },
+  }
+}
+
+interface Shared {
+  readonly limits: GrpcLimits
+  readonly logger: Logger
+  readonly dispatch: Dispatch
+  readonly counts: { connections: number; refused: number }
+  readonly onHttp1Request: GrpcServerOptions['onHttp1Request']
+}
+
+async function startListening(address: Address, shared: Shared): Promise<Listener> {
+  const { limits, logger, counts } = shared
+  const connections = new Set<ClientConnection>()
+  const server = createHttp1Server(shared)
+  // The HTTP/1 server is the one that listens, so that its own time limits work; its way of taking a connection is
+  // kept for those that turn out to be HTTP/1.
+  const [takeHttp1, ...others] = server.listeners('connection')
+  assert(takeHttp1 !== undefined && others.length === 0, 'an HTTP/1 server takes connections in one listener')
+  server.removeAllListeners('connection')
+
+  const context: ConnectionContext = {
+    limits,
+    logger,
+    dispatch: shared.dispatch,
+    http2Options: http2OptionsOf(limits),
+    onOtherProtocol(socket) {
+      if (shared.onHttp1Request === undefined) {
+        socket.destroy()
+        return
+      }
+      takeHttp1.call(server, socket)
+      socket.resume()
+    },
+    onClose(connection) {
+      counts.connections--
+      connections.delete(connection)
+    },
+  }
+  server.on('connection', (socket: Socket) => {
+    if (counts.connections >= limits.connectionCountMax) {
+      counts.refused++
+      socket.on('error', () => undefined)
+      socket.destroy()
+      return
+    }
+    counts.connections++
+    connections.add(new ClientConnection(socket, context, performance.now()))
+  })
+
+  await listen(server, address)
+  server.on('error', (error) => logger.log('error', 'accept-failed', { ...address, error: error.message }))
+  const sweep = setInterval(() => {
+    const nowMs = performance.now()
+    for (const connection of connections) connection.check(nowMs)
+  }, checkInterval(limits))
+  const bound = server.address()
+  const port = typeof bound === 'object' && bound !== null ? bound.port : address.port
+  return {
+    address: { host: address.host, port },
+    async close() {
+      await closeServer(server, connections, limits.closeGraceMs)
+      clearInterval(sweep)
+    },
+  }
+}
+
+function createHttp1Server(shared: Shared): Server {
+  const { limits, logger, onHttp1Request } = shared
+  const options = {
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: keepAliveMs,
+    maxHeaderSize: limits.headerBytesMax,
+    headersTimeout: limits.handshakeMs,
+    requestTimeout: 6 * limits.handshakeMs,
+    connectionsCheckingInterval: checkInterval(limits),
+  }
+  return createServer(options, (request, response) => {
+    // An answer that nobody reads any more is no fault.
+    response.on('error', () => undefined)
+    try {
+      onHttp1Request?.(request, response)
+    } catch (error) {
+      const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+      logger.log('error', 'http-handler-failed', { path: request.url, error: text })
+      request.socket.destroy()
+    }
+  })
+}
+
+function http2OptionsOf(limits: GrpcLimits): ServerOptions {
+  return {
+    settings: {
+      initialWindowSize: limits.streamWindowBytes,
+      maxConcurrentStreams: limits.streamCountMax,
+      maxHeaderListSize: limits.headerBytesMax,
+    },
+    maxSessionMemory: limits.sessionMemoryMiB,
+    maxSessionInvalidFrames: limits.invalidFrameCountMax,
+    streamResetBurst: limits.resetCountBurst,
+    streamResetRate: limits.resetCountPerSecond,
+  }
+}
+
+function checkInterval(limits: GrpcLimits): number {
+  const shortest = Math.min(limits.handshakeMs, limits.pingAfterMs, limits.pingTimeoutMs, limits.idleMs)
+  return Math.max(10, Math.min(checkEveryMs, shortest / 2))
+}
+
+function listen(server: Server, address: Address): Promise<void> {
+  const where = `${address.host}:${address.port}`
+  return new Promise((resolve, reject) => {
+    const refuse = (cause: unknown): void => {
+      const text = cause instanceof Error ? cause.message : String(cause)
+      const isInUse = cause instanceof Error && 'code' in cause && cause.code === 'EADDRINUSE'
+      reject(
+        isInUse
+          ? new QuorateError('address-in-use', `listen on ${where}: the address is already in use`, { cause })
+          : new QuorateError('address-invalid', `listen on ${where}: ${text}`, { cause }),
+      )
+    }
+    server.once('error', refuse)
+    server.once('listening', () => {
+      server.off('error', refuse)
+      resolve()
+    })
+    try {
+      server.listen({ host: address.host, port: address.port })
+    } catch (error) {
+      refuse(error)
+    }
+  })
+}
+
+async function closeServer(
+  server: Server,
+  connections: Set<ClientConnection>,
+  graceMs: number,
+): Promise<void> {
+  // Whoever comes from here on is refused by the system; the connections there are can only become fewer.
+  server.close()
+  const ends = [...connections].map((connection) => connection.closed)
+  for (const connection of connections) connection.close()
+  server.closeIdleConnections()
+  const timer = setTimeout(() => {
+    for (const connection of connections) connection.destroy()
+  }, graceMs)
+  await Promise.all(ends)
+  clearTimeout(timer)
+}
