@@ -1,0 +1,189 @@
+import { QuorateError } from '../base/index.ts'
+import {
+  checkOperation,
+  type Operation,
+  type OperationResult,
+  type RangeOperation,
+  type TransactionOperation,
+  type TransactionResult,
+} from '../consistent-core/index.ts'
+import {
+  decodeCompactionRequest,
+  decodeDeleteRangeRequest,
+  decodePutRequest,
+  decodeRangeRequest,
+  decodeTxnRequest,
+  encodeDeleteRangeResponse,
+  encodeHeaderResponse,
+  encodePutResponse,
+  encodeRangeResponse,
+  encodeTxnResponse,
+  type ResponseHeader,
+  type ResponseOp,
+  type TxnResponse,
+} from '../etcd-codec/index.ts'
+import type { GrpcCall, GrpcMethod } from '../grpc/index.ts'
+import { minRevisionOf, sessionOf } from './call-metadata.ts'
+import { headerAt, inSlices, propose, refusal, waitOptions } from './context.ts'
+import type { EtcdDependencies } from './dependencies.ts'
+import { localRules, unary, writeRules } from './methods.ts'
+import {
+  deleteRangeOperation,
+  isReadOnly,
+  isSerializable,
+  putOperation,
+  rangeOperation,
+  transactionOperation,
+} from './requests.ts'
+
+/** etcdserverpb.KV: ranges, writes, transactions, compaction. */
+export function kvService(from: EtcdDependencies): [string, GrpcMethod][] {
+  return [
+    // A learner serves serializable ranges; `range` itself refuses the others.
+    ['/etcdserverpb.KV/Range', unary(from, localRules, (bytes, call) => range(from, bytes, call))],
+    ['/etcdserverpb.KV/Put', unary(from, writeRules, (bytes, call) => put(from, bytes, call))],
+    [
+      '/etcdserverpb.KV/DeleteRange',
+      unary(from, writeRules, (bytes, call) => deleteRange(from, bytes, call)),
+    ],
+    ['/etcdserverpb.KV/Txn', unary(from, writeRules, (bytes, call) => transact(from, bytes, call))],
+    ['/etcdserverpb.KV/Compact', unary(from, writeRules, (bytes, call) => compact(from, bytes, call))],
+  ]
+}
+
+function range(from: EtcdDependencies, bytes: Uint8Array, call: GrpcCall): Uint8Array | Promise<Uint8Array> {
+  const request = decodeRangeRequest(bytes)
+  if (!request.serializable && from.group.isLearner) {
+    throw new QuorateError('learner-unsupported', 'a learner serves serializable ranges only')
+  }
+  const operation = checked(from, rangeOperation(request))
+  if (request.serializable && minRevisionOf(call.metadata) <= from.core.revision) {
+    return readRange(from, operation, call)
+  }
+  return freshEnough(from, call, !request.serializable).then(() => readRange(from, operation, call))
+}
+
+/** Waits until this member's state is what the reader asked for: linearizable, at a revision, or both. */
+async function freshEnough(from: EtcdDependencies, call: GrpcCall, isLinearizable: boolean): Promise<void> {
+  const revision = minRevisionOf(call.metadata)
+  if (isLinearizable) await from.group.readBarrier(waitOptions(from, call))
+  if (from.core.revision < revision) {
+    await from.group.waitApplied(() => from.core.revision >= revision, waitOptions(from, call))
+  }
+}
+
+function readRange(
+  from: EtcdDependencies,
+  operation: RangeOperation,
+  call: GrpcCall,
+): Uint8Array | Promise<Uint8Array> {
+  // The revision that the pairs were read at: whoever watches from the next one on must miss nothing.
+  const header = headerAt(from, from.core.revision)
+  return inSlices(from, call, from.core.range(operation), (result) =>
+    encodeRangeResponse({ header, kvs: result.pairs, more: result.more, count: result.count }),
+  )
+}
+
+async function put(from: EtcdDependencies, bytes: Uint8Array, call: GrpcCall): Promise<Uint8Array> {
+  const operation = checked(from, putOperation(decodePutRequest(bytes)))
+  checkSize(from, bytes)
+  const { revision, result } = await propose(from, call, 'put', operation, sessionOf(call.metadata))
+  return encodePutResponse({ header: headerAt(from, revision), prevKv: result.previous })
+}
+
+async function deleteRange(from: EtcdDependencies, bytes: Uint8Array, call: GrpcCall): Promise<Uint8Array> {
+  const operation = checked(from, deleteRangeOperation(decodeDeleteRangeRequest(bytes)))
+  checkSize(from, bytes)
+  const { revision, result } = await propose(from, call, 'deleteRange', operation, sessionOf(call.metadata))
+  const header = headerAt(from, revision)
+  return encodeDeleteRangeResponse({ header, deleted: result.deleted, prevKvs: result.previous })
+}
+
+async function transact(from: EtcdDependencies, bytes: Uint8Array, call: GrpcCall): Promise<Uint8Array> {
+  const request = decodeTxnRequest(bytes)
+  const operation = checked(from, transactionOperation(request, from.options))
+  if (isReadOnly(operation)) {
+    await freshEnough(from, call, !isSerializable(request))
+    return readTransaction(from, operation, call)
+  }
+  checkSize(from, bytes)
+  const { revision, result } = await propose(from, call, 'transaction', operation, sessionOf(call.metadata))
+  return encodeTxnResponse(transactionResponse(headerAt(from, revision), result))
+}
+
+function readTransaction(
+  from: EtcdDependencies,
+  operation: TransactionOperation,
+  call: GrpcCall,
+): Uint8Array | Promise<Uint8Array> {
+  const header = headerAt(from, from.core.revision)
+  return inSlices(from, call, from.core.readTransaction(operation), (result) =>
+    encodeTxnResponse(transactionResponse(header, result)),
+  )
+}
+
+async function compact(from: EtcdDependencies, bytes: Uint8Array, call: GrpcCall): Promise<Uint8Array> {
+  const request = decodeCompactionRequest(bytes)
+  if (request.revision < 0) {
+    throw new QuorateError('revision-compacted', `${request.revision} is below every revision`)
+  }
+  const write = { kind: 'compact', revision: request.revision } as const
+  const { revision } = await propose(from, call, 'done', write, sessionOf(call.metadata))
+  if (request.physical) await from.maintenance.compacted(waitOptions(from, call).timeoutMs)
+  return encodeHeaderResponse({ header: headerAt(from, revision) })
+}
+
+/** The operation, when nothing is wrong with it whatever the state: the rest never reaches the log. */
+function checked<T extends Operation>(from: EtcdDependencies, operation: T): T {
+  const refused = checkOperation(operation, from.options)
+  if (refused !== undefined) throw refusal(refused)
+  return operation
+}
+
+function checkSize(from: EtcdDependencies, bytes: Uint8Array): void {
+  const { requestBytesMax } = from.options
+  if (bytes.length <= requestBytesMax) return
+  throw new QuorateError('request-too-large', `${bytes.length} bytes, ${requestBytesMax} are allowed`)
+}
+
+/** etcd sends the header of a nested transaction with every field zero. */
+const nestedHeader: ResponseHeader = { clusterId: 0n, memberId: 0n, revision: 0, raftTerm: 0 }
+
+function transactionResponse(header: ResponseHeader, result: TransactionResult): TxnResponse {
+  return { header, succeeded: result.succeeded, responses: result.results.map(responseOf) }
+}
+
+/** Headers inside a transaction carry the revision and nothing else. */
+function responseOf(result: OperationResult): ResponseOp {
+  switch (result.kind) {
+    case 'range':
+      return {
+        kind: 'responseRange',
+        responseRange: {
+          header: { ...nestedHeader, revision: result.revision },
+          kvs: result.pairs,
+          more: result.more,
+          count: result.count,
+        },
+      }
+    case 'put':
+      return {
+        kind: 'responsePut',
+        responsePut: {
+          header: { ...nestedHeader, revision: result.revision },
+          prevKv: result.previous,
+        },
+      }
+    case 'deleteRange':
+      return {
+        kind: 'responseDeleteRange',
+        responseDeleteRange: {
+          header: { ...nestedHeader, revision: result.revision },
+          deleted: result.deleted,
+          prevKvs: result.previous,
+        },
+      }
+    case 'transaction':
+      return { kind: 'responseTxn', responseTxn: transactionResponse(nestedHeader, result) }
+  }
+}

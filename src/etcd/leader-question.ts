@@ -1,0 +1,131 @@
+import { ByteReader, ByteWriter, isQuorateError, type LeaseId, QuorateError } from '../base/index.ts'
+import { sleep } from '../io/index.ts'
+import type { CallOptions } from '../node/index.ts'
+import type { EtcdDependencies } from './dependencies.ts'
+
+/**
+ * What only the leader knows about leases, asked by any member and answered without a log entry. The format, with
+ * examples, is docs/formats/lease-question.md.
+ *
+ *   question  u8 version = 1 | u8 kind (1 renew, 2 remaining) | varint count | count x u64 lease id
+ *   answer    count x varint: 0 the leader knows no such lease (or it is expiring), else 1 + whole seconds left
+ *
+ * Both stay small: `leasesPerQuestionMax` ids.
+ */
+export const leasesPerQuestionMax = 1024
+
+const version = 1
+const kinds = { renew: 1, remaining: 2 } as const
+export type LeaseQuestion = keyof typeof kinds
+
+/** Between two attempts while the leadership changes hands. */
+const retryDelayMs = 50
+
+/**
+ * Seconds left of each lease, undefined for one that the leader does not know; `renew` gives each its full time
+ * first. While the leadership changes hands it asks again, until the time is up: then `leader-changed` or what
+ * the last attempt said, never a wrong number.
+ */
+export async function askAboutLeases(
+  from: EtcdDependencies,
+  question: LeaseQuestion,
+  leases: readonly LeaseId[],
+  options: CallOptions,
+): Promise<(number | undefined)[]> {
+  const { group, time } = from
+  const asked = encodeQuestion(question, leases)
+  const endMs = time.monotonicMs() + options.timeoutMs
+  for (;;) {
+    const left = { timeoutMs: Math.max(endMs - time.monotonicMs(), 1) }
+    try {
+      const answer = group.isSettledLeader
+        ? await answerQuestion(from, asked, left)
+        : await group.askLeader(asked, left)
+      return decodeAnswer(answer, leases.length)
+    } catch (error) {
+      const isPassing = isQuorateError(
+        error,
+        'not-leader',
+        'no-leader',
+        'leader-changed',
+        'connect-failed',
+        'connection-lost',
+      )
+      if (!isPassing) throw error
+      if (time.monotonicMs() + retryDelayMs >= endMs) {
+        throw error.code === 'no-leader' ? error : new QuorateError('leader-changed', error.message)
+      }
+    }
+    await sleep(time, retryDelayMs)
+  }
+}
+
+/**
+ * The leader's side. The quorum round begins after the question came, so a leader that was replaced in the
+ * meantime renews nothing. A lease that is unknown may only not be applied here yet: that is answered only after
+ * everything committed was.
+ */
+export async function answerQuestion(
+  from: EtcdDependencies,
+  bytes: Uint8Array,
+  options: CallOptions,
+): Promise<Uint8Array> {
+  const { kind, leases } = decodeQuestion(bytes)
+  await from.group.confirmLeadership(options)
+  let answer = lookUp(from, kind, leases)
+  if (answer.includes(undefined)) {
+    await from.group.readBarrier(options)
+    await from.group.confirmLeadership(options)
+    answer = lookUp(from, kind, leases)
+  }
+  const writer = new ByteWriter(leases.length * 3)
+  for (const seconds of answer) writer.varint(seconds === undefined ? 0 : seconds + 1)
+  return writer.copy()
+}
+
+function lookUp(
+  from: EtcdDependencies,
+  kind: LeaseQuestion,
+  leases: readonly LeaseId[],
+): (number | undefined)[] {
+  if (!from.group.isSettledLeader) throw new QuorateError('leader-changed', 'another member leads now')
+  if (kind === 'remaining')
+    return leases.map((id) => from.core.lease(id, from.time.monotonicMs())?.remainingSeconds)
+  const nowMs = from.time.monotonicMs()
+  return leases.map((id) => from.core.renewLease(id, nowMs) || undefined)
+}
+
+function encodeQuestion(question: LeaseQuestion, leases: readonly LeaseId[]): Uint8Array {
+  const writer = new ByteWriter(4 + 8 * leases.length)
+  writer.u8(version)
+  writer.u8(kinds[question])
+  writer.varint(leases.length)
+  for (const id of leases) writer.u64(id)
+  return writer.copy()
+}
+
+function decodeQuestion(bytes: Uint8Array): { kind: LeaseQuestion; leases: LeaseId[] } {
+  const reader = new ByteReader(bytes)
+  const given = reader.u8()
+  if (given !== version) throw new QuorateError('format-unsupported', `lease question of version ${given}`)
+  const number = reader.u8()
+  const kind = number === kinds.renew ? 'renew' : number === kinds.remaining ? 'remaining' : undefined
+  const count = reader.varint()
+  if (kind === undefined || count > leasesPerQuestionMax || reader.remaining !== 8 * count) {
+    throw new QuorateError('frame-malformed', 'a lease question has a known kind and as many ids as it says')
+  }
+  const leases: LeaseId[] = []
+  for (let i = 0; i < count; i++) leases.push(reader.u64())
+  return { kind, leases }
+}
+
+function decodeAnswer(bytes: Uint8Array, count: number): (number | undefined)[] {
+  const reader = new ByteReader(bytes)
+  const answer: (number | undefined)[] = []
+  for (let i = 0; i < count; i++) {
+    const seconds = reader.varint()
+    answer.push(seconds === 0 ? undefined : seconds - 1)
+  }
+  reader.finish('the answer to a lease question')
+  return answer
+}
