@@ -1,0 +1,31 @@
+/**
+ * What `quorate/testing` offers to those who test programs: disks that lose what was not synced, a network that fails,
+ * virtual time, and checkers of histories. See the essay in simulator/index.ts.
+ */
+export {
+  type CallOutcome,
+  checkKv,
+  checkWatches,
+  createSimulatedDisk,
+  describeRun,
+  drawOptions,
+  isLinearizable,
+  type KvHistory,
+  type MachineWorld,
+  type RecordedCall,
+  type RecordedWatch,
+  type RevisionRecord,
+  registerModel,
+  Scheduler,
+  type SequentialModel,
+  SimulatedMachine,
+  SimulatedNetwork,
+  type SimulatedServer,
+  type SimulationOptions,
+  type SimulationResult,
+  type StartServer,
+  simulate,
+  simulateTwice,
+  type TimedCall,
+  type Violation,
+} from './simulator/index.ts'
