@@ -1,0 +1,80 @@
+/**
+ * What must hold between the nodes of one group at every moment, checked as it happens: at most one leader a term;
+ * a node's term and commit index never fall within one life; at equal commit index equal chain; at equal applied index
+ * equal state digest.
+ */
+import type { Violation } from './history.ts'
+
+export interface NodeStatus {
+  readonly isLeader: boolean
+  readonly term: number
+  readonly commitIndex: number
+  readonly appliedIndex: number
+  /** State digest at the applied index. */
+  readonly digest: number
+  /** Chain at the commit index, where the node can tell. */
+  readonly commitChain: number | undefined
+}
+
+export class ClusterChecker {
+  readonly violations: Violation[] = []
+  readonly #leaders = new Map<number, string>()
+  readonly #commits = new Map<string, { life: number; index: number; term: number }>()
+  readonly #chains = new Map<number, { chain: number; node: string }>()
+  readonly #digests = new Map<number, { digest: number; node: string }>()
+
+  /** Takes what `node` says about itself; `life` changes at every start. */
+  observe(node: string, life: number, status: NodeStatus): void {
+    if (status.isLeader) this.#leader(node, status.term)
+    this.#commit(node, life, status)
+    if (status.appliedIndex > status.commitIndex) {
+      this.#report(
+        'only what is committed is applied',
+        `${node} applied ${status.appliedIndex} of ${status.commitIndex}`,
+      )
+    }
+    if (status.commitChain !== undefined) {
+      const first = this.#chains.get(status.commitIndex)
+      if (first === undefined) this.#chains.set(status.commitIndex, { chain: status.commitChain, node })
+      else if (first.chain !== status.commitChain) {
+        this.#report(
+          'equal chain at equal index',
+          `${node} and ${first.node} differ at ${status.commitIndex}`,
+        )
+      }
+    }
+    const first = this.#digests.get(status.appliedIndex)
+    if (first === undefined) this.#digests.set(status.appliedIndex, { digest: status.digest, node })
+    else if (first.digest !== status.digest) {
+      this.#report(
+        'equal digest at equal index',
+        `${node} and ${first.node} differ at ${status.appliedIndex}`,
+      )
+    }
+  }
+
+  #leader(node: string, term: number): void {
+    const first = this.#leaders.get(term)
+    if (first === undefined) this.#leaders.set(term, node)
+    else if (first !== node) this.#report('one leader a term', `${first} and ${node} in term ${term}`)
+  }
+
+  #commit(node: string, life: number, status: NodeStatus): void {
+    const before = this.#commits.get(node)
+    if (before?.life === life) {
+      if (status.commitIndex < before.index) {
+        this.#report('commit never falls', `${node} from ${before.index} to ${status.commitIndex}`)
+      }
+      if (status.term < before.term) {
+        this.#report('terms never fall', `${node} from ${before.term} to ${status.term}`)
+      }
+    }
+    this.#commits.set(node, { life, index: status.commitIndex, term: status.term })
+  }
+
+  #report(promise: string, facts: string): void {
+    // One broken state is seen again at every look.
+    const isKnown = this.violations.some((known) => known.promise === promise && known.facts === facts)
+    if (!isKnown) this.violations.push({ promise, facts })
+  }
+}

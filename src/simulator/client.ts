@@ -1,0 +1,365 @@
+import { isQuorateError, present, type SeededRandom } from '../base/index.ts'
+import type { LeaseRecord } from './check-lease.ts'
+import type { ServerLife, SimulatedCluster } from './cluster.ts'
+import type { RecordedCall, Violation } from './history.ts'
+import type { KeySpan, ModelCompare, ModelRequest, SimpleRequest } from './kv-model.ts'
+import type { SimulationOptions } from './options.ts'
+import type { RequestStamp, ServerAnswer, ServerRequest } from './server-seam.ts'
+
+/** How long a client waits for an answer. */
+const callTimeoutMs = 5_000
+/** Pause after a call that found no server or no leader. */
+const retryAfterMs = 100
+/** Nothing happened, and another server may do it. */
+const retriedCodes: ReadonlySet<string> = new Set(['connect-failed', 'not-leader', 'no-leader', 'overloaded'])
+/** Leases of the load have smaller ids. */
+const sessionIdsFrom = 1_000_000
+
+export type CallResult =
+  | { readonly kind: 'answered'; readonly answer: ServerAnswer }
+  | { readonly kind: 'failed'; readonly code: string }
+  | { readonly kind: 'unknown'; readonly code: string }
+
+/** The way from clients to servers: it takes time, and a server's death or silence leaves the outcome unknown. */
+export class ClientPaths {
+  readonly #cluster: SimulatedCluster
+  readonly #random: SeededRandom
+
+  constructor(cluster: SimulatedCluster, random: SeededRandom) {
+    this.#cluster = cluster
+    this.#random = random
+  }
+
+  get delayMs(): number {
+    return 0.05 + 0.5 * this.#random.unit()
+  }
+
+  call(life: ServerLife, request: ServerRequest): Promise<CallResult> {
+    const { scheduler } = this.#cluster
+    return new Promise((resolve) => {
+      let isSettled = false
+      const settle = (result: CallResult): void => {
+        if (isSettled) return
+        isSettled = true
+        life.onOver.delete(onOver)
+        scheduler.cancel(timeout)
+        scheduler.after(this.delayMs, () => resolve(result))
+      }
+      const onOver = (): void => settle({ kind: 'unknown', code: 'connection-lost' })
+      const timeout = scheduler.after(callTimeoutMs, () => settle({ kind: 'unknown', code: 'timeout' }))
+      life.onOver.add(onOver)
+      const send = (): void => {
+        const { server } = life
+        if (life.isOver || server === undefined) {
+          settle({ kind: 'failed', code: 'connect-failed' })
+          return
+        }
+        life.node.machine.process.deliver(() => {
+          server.execute(request).then(
+            (answer) => settle({ kind: 'answered', answer }),
+            (error: unknown) => settle(resultOfError(error)),
+          )
+        })
+      }
+      scheduler.after(this.delayMs, send)
+    })
+  }
+
+  /** Any server that runs; undefined when none does. */
+  pickServer(): ServerLife | undefined {
+    const { serving } = this.#cluster
+    return serving.length === 0 ? undefined : this.#random.pick(serving)
+  }
+}
+
+function resultOfError(error: unknown): CallResult {
+  if (!isQuorateError(error)) throw error
+  const didNothing = error.deterministic || isQuorateError(error, 'not-leader', 'no-leader', 'overloaded')
+  return { kind: didNothing ? 'failed' : 'unknown', code: error.code }
+}
+
+/** What all clients of a run share and write down. */
+export interface Recorder {
+  readonly calls: RecordedCall[]
+  readonly leases: LeaseRecord[]
+  /** What a client saw to be wrong by itself. */
+  readonly violations: Violation[]
+  /** Every revision below it has been seen with its events; compaction stays behind it. */
+  readonly recordedRevision: () => number
+}
+
+/** One client: a call, a pause, and so on until it is stopped. */
+export class SimulatedClient {
+  readonly #name: string
+  readonly #paths: ClientPaths
+  readonly #cluster: SimulatedCluster
+  readonly #random: SeededRandom
+  readonly #options: SimulationOptions
+  readonly #recorder: Recorder
+  #server: ServerLife | undefined
+  #lease: LeaseRecord | undefined
+  #values = 0
+  /** The client's session for numbered requests, once it is open. */
+  #session: bigint | undefined
+  #lastRequest = 0
+  /** The highest revision this client was told. */
+  #seenRevision = 0
+  #isStopped = false
+
+  constructor(setup: {
+    name: string
+    paths: ClientPaths
+    cluster: SimulatedCluster
+    random: SeededRandom
+    options: SimulationOptions
+    recorder: Recorder
+  }) {
+    this.#name = setup.name
+    this.#paths = setup.paths
+    this.#cluster = setup.cluster
+    this.#random = setup.random
+    this.#options = setup.options
+    this.#recorder = setup.recorder
+  }
+
+  stop(): void {
+    this.#isStopped = true
+  }
+
+  /** Resolves when the client has stopped and its last call has ended. */
+  async run(): Promise<void> {
+    while (!this.#isStopped) {
+      const life = this.#chooseServer()
+      const succeeded = life !== undefined && (await this.#act(life))
+      const pauseMs = succeeded ? 2 * this.#options.thinkMs * this.#random.unit() : retryAfterMs
+      await this.#cluster.scheduler.wait(pauseMs)
+    }
+  }
+
+  /** Mostly the same server as before. */
+  #chooseServer(): ServerLife | undefined {
+    if (this.#server === undefined || this.#server.isOver || this.#random.chance(0.05)) {
+      this.#server = this.#paths.pickServer()
+    }
+    return this.#server
+  }
+
+  async #act(life: ServerLife): Promise<boolean> {
+    if (this.#options.leases && this.#random.chance(0.15)) return this.#actOnLease(life)
+    if (this.#options.compaction && this.#random.chance(0.02)) return this.#compact(life)
+    if (this.#options.extensions && this.#random.chance(0.4)) return this.#actOnce(life)
+    return this.#actOnKeys(life)
+  }
+
+  async #actOnKeys(life: ServerLife): Promise<boolean> {
+    const request = this.#drawRequest()
+    const isRange = request.kind === 'range'
+    const isSerializable = isRange && this.#random.chance(0.3)
+    const recorded = this.#recorder.recordedRevision()
+    const leastRevision =
+      this.#options.extensions && isSerializable && this.#random.chance(0.5) ? this.#seenRevision : 0
+    const atRevision =
+      isRange && recorded > 1 && this.#random.chance(0.1) ? this.#random.between(1, recorded + 1) : 0
+    const call: RecordedCall = {
+      id: this.#recorder.calls.length + 1,
+      client: this.#name,
+      server: `${life.node.name}.${life.number}`,
+      request,
+      isSerializable,
+      atRevision,
+      calledAt: this.#cluster.scheduler.now,
+      outcome: { kind: 'unknown' },
+    }
+    this.#recorder.calls.push(call)
+    const wire = { kind: 'keyValue', request, isSerializable, atRevision, leastRevision } as const
+    const result = await this.#paths.call(life, wire)
+    if (result.kind !== 'answered') {
+      call.outcome = { kind: result.kind }
+      this.#server = undefined
+      return false
+    }
+    const { revision } = result.answer
+    this.#cluster.scheduler.note(revision)
+    if (revision < leastRevision) {
+      this.#report('a read waits for the least revision', `${revision} of ${leastRevision} at ${call.server}`)
+    }
+    this.#seenRevision = Math.max(this.#seenRevision, revision)
+    const returnedAt = this.#cluster.scheduler.now
+    const modelResult = present(result.answer.result, 'a key-value request has a result')
+    call.outcome = { kind: 'answered', returnedAt, revision, result: modelResult }
+    return true
+  }
+
+  /**
+   * A numbered write: repeated at any server until its outcome is known, now and then at two servers at once, and now
+   * and then asked again afterwards. It happens once, and every answer is the same. The history has it as one call.
+   */
+  async #actOnce(first: ServerLife): Promise<boolean> {
+    if (!(await this.#openSession(first)) || this.#session === undefined) return false
+    const request = this.#drawRequest()
+    if (request.kind === 'range' || this.#isStopped) return true
+    const number = ++this.#lastRequest
+    const stamp: RequestStamp = { session: this.#session, request: number, answeredBelow: number }
+    const call: RecordedCall = {
+      id: this.#recorder.calls.length + 1,
+      client: this.#name,
+      server: 'any',
+      request,
+      isSerializable: false,
+      atRevision: 0,
+      calledAt: this.#cluster.scheduler.now,
+      outcome: { kind: 'unknown' },
+    }
+    this.#recorder.calls.push(call)
+    const wire = { kind: 'keyValue', request, isSerializable: false, atRevision: 0, stamp } as const
+    const answer = await this.#untilKnown(first, wire)
+    if (answer === 'unknown') return false
+    if (answer === 'failed') {
+      call.outcome = { kind: 'failed' }
+      return true
+    }
+    const { revision } = answer
+    this.#cluster.scheduler.note(revision)
+    this.#seenRevision = Math.max(this.#seenRevision, revision)
+    const result = present(answer.result, 'a key-value request has a result')
+    call.outcome = { kind: 'answered', returnedAt: this.#cluster.scheduler.now, revision, result }
+    if (this.#random.chance(0.2)) await this.#askAgain(wire, answer)
+    return true
+  }
+
+  async #untilKnown(first: ServerLife, wire: ServerRequest): Promise<ServerAnswer | 'failed' | 'unknown'> {
+    let mayHaveHappened = false
+    for (let life: ServerLife | undefined = first; ; life = this.#paths.pickServer()) {
+      const other = this.#random.chance(0.2) ? this.#paths.pickServer() : undefined
+      const calls = [life, other].flatMap((one) => (one === undefined ? [] : [this.#paths.call(one, wire)]))
+      const results = await Promise.all(calls)
+      const answers = results.flatMap((result) => (result.kind === 'answered' ? [result.answer] : []))
+      const [answer, second] = answers
+      if (answer !== undefined && second !== undefined) this.#compareAnswers(answer, second)
+      if (answer !== undefined) return answer
+      for (const { kind, code } of results as Exclude<CallResult, { kind: 'answered' }>[]) {
+        if (kind === 'unknown') mayHaveHappened = true
+        else if (code === 'session-expired' || code === 'request-number-too-old') {
+          this.#report('a session remembers its requests', code)
+          return 'unknown'
+        } else if (!retriedCodes.has(code)) return 'failed'
+      }
+      if (this.#isStopped) return mayHaveHappened ? 'unknown' : 'failed'
+      await this.#cluster.scheduler.wait(retryAfterMs)
+    }
+  }
+
+  async #askAgain(wire: ServerRequest, answer: ServerAnswer): Promise<void> {
+    const life = this.#paths.pickServer()
+    const result = life && (await this.#paths.call(life, wire))
+    if (result?.kind === 'answered') this.#compareAnswers(answer, result.answer)
+  }
+
+  #compareAnswers(first: ServerAnswer, second: ServerAnswer): void {
+    const text = (answer: ServerAnswer): string =>
+      JSON.stringify(answer, (_key, value: unknown) => (typeof value === 'bigint' ? `${value}n` : value))
+    if (text(first) === text(second)) return
+    this.#report('a retry hears the first answer', `${text(first)} and ${text(second)}`)
+  }
+
+  /** A session is a lease that outlives the run. */
+  async #openSession(life: ServerLife): Promise<boolean> {
+    if (this.#session !== undefined) return true
+    const id = BigInt(sessionIdsFrom + Number(this.#name.slice(1)))
+    const result = await this.#paths.call(life, { kind: 'leaseGrant', id, ttlSeconds: 3_600 })
+    const isOpen = result.kind === 'answered' || result.code === 'lease-exists'
+    if (isOpen) this.#session = id
+    return isOpen
+  }
+
+  #report(promise: string, facts: string): void {
+    this.#recorder.violations.push({ promise, facts: `${this.#name}: ${facts}` })
+  }
+
+  async #compact(life: ServerLife): Promise<boolean> {
+    const revision = this.#recorder.recordedRevision() - this.#random.between(0, 20)
+    if (revision <= 1) return true
+    return (await this.#paths.call(life, { kind: 'compact', revision })).kind === 'answered'
+  }
+
+  /** Grants a lease, then renews it, and in the end revokes or forgets it. */
+  async #actOnLease(life: ServerLife): Promise<boolean> {
+    const calledAt = this.#cluster.scheduler.now
+    const held = this.#lease
+    if (held === undefined) {
+      const ttlSeconds = this.#random.between(1, 4)
+      const id = BigInt(1 + this.#recorder.leases.length)
+      const lease: LeaseRecord = { id, ttlMs: ttlSeconds * 1000, extendedAt: [], revokedAt: undefined }
+      this.#recorder.leases.push(lease)
+      const result = await this.#paths.call(life, { kind: 'leaseGrant', id, ttlSeconds })
+      if (result.kind !== 'answered') return false
+      lease.extendedAt.push(calledAt)
+      this.#lease = lease
+      return true
+    }
+    if (this.#random.chance(0.6)) {
+      const result = await this.#paths.call(life, { kind: 'leaseRenew', id: held.id })
+      if (result.kind === 'answered') held.extendedAt.push(calledAt)
+      else if (result.kind === 'failed') this.#lease = undefined
+      return result.kind === 'answered'
+    }
+    this.#lease = undefined
+    if (this.#random.chance(0.5)) return true
+    held.revokedAt = calledAt
+    return (await this.#paths.call(life, { kind: 'leaseRevoke', id: held.id })).kind === 'answered'
+  }
+
+  #drawRequest(): ModelRequest {
+    const random = this.#random
+    const choice = random.unit()
+    if (this.#lease !== undefined && choice < 0.1) return this.#drawLeasePut(this.#lease.id)
+    if (choice < 0.4) return this.#drawPut(this.#drawKey())
+    if (choice < 0.7) return { kind: 'range', ...this.#drawSpan(), limit: random.pick([0, 0, 2]) }
+    if (choice < 0.72) return { kind: 'range', key: 'a', end: '\0', limit: 0 }
+    if (choice < 0.8) return { kind: 'delete', ...this.#drawSpan() }
+    const key = this.#drawKey()
+    const steps = (): SimpleRequest[] => {
+      const list: SimpleRequest[] = []
+      if (random.chance(0.7)) list.push(this.#drawPut(key))
+      else if (random.chance(0.5)) list.push({ kind: 'delete', key, end: '' })
+      const other = this.#drawKey()
+      if (other !== key && random.chance(0.5)) list.push(this.#drawPut(other))
+      if (random.chance(0.6)) list.push({ kind: 'range', ...this.#drawSpan(), limit: 0 })
+      return list
+    }
+    return { kind: 'transaction', compare: this.#drawCompare(key), success: steps(), failure: steps() }
+  }
+
+  #drawCompare(key: string): ModelCompare[] {
+    const random = this.#random
+    const result = random.pick(['equal', 'greater', 'less', 'notEqual'] as const)
+    const compares: ModelCompare[] = [
+      { key, end: '', target: 'version', result, operand: random.between(0, 4) },
+      { key, end: '', target: 'mod', result, operand: this.#recorder.recordedRevision() },
+      { key, end: '', target: 'create', result, operand: 0 },
+      { key, end: '', target: 'value', result, operand: `${this.#name}.${this.#values}` },
+    ]
+    return random.chance(0.1) ? [] : [random.pick(compares)]
+  }
+
+  #drawPut(key: string): SimpleRequest {
+    // Now and then a value that is larger than a sector, a page, a batch.
+    const padding = this.#random.chance(0.05) ? 'x'.repeat(this.#random.between(100, 5000)) : ''
+    return { kind: 'put', key, value: `${this.#name}.${++this.#values}${padding}`, lease: 0n }
+  }
+
+  /** Keys with a lease are apart, before all others, so that nothing but the end of the lease deletes them. */
+  #drawLeasePut(lease: bigint): SimpleRequest {
+    const key = `a${lease}.${this.#random.between(0, 2)}`
+    return { kind: 'put', key, value: `${this.#name}.${++this.#values}`, lease }
+  }
+
+  #drawKey(): string {
+    return `k${this.#random.between(0, this.#options.keys)}`
+  }
+
+  #drawSpan(): KeySpan {
+    const key = this.#drawKey()
+    return { key, end: this.#random.pick(['', '', '\0', 'k5']) }
+  }
+}

@@ -1,0 +1,217 @@
+import { assert, isQuorateError, present, type SeededRandom } from '../base/index.ts'
+import type { LogLevel } from '../io/index.ts'
+import { ClusterChecker } from './check-cluster.ts'
+import type { Violation } from './history.ts'
+import { SimulatedMachine } from './machine.ts'
+import { SimulatedNetwork } from './network.ts'
+import type { SimulationOptions } from './options.ts'
+import type { Scheduler } from './scheduler.ts'
+import type { ServerMember, SimulatedServer, StartServer } from './server-seam.ts'
+
+/** Peer port of every server. */
+const peerPort = 2380
+/** How a server says that it found its files damaged. */
+const damageCodes = ['data-damaged', 'data-wrong-cluster', 'format-unsupported'] as const
+/** How often every running server is asked for its status. */
+const observeEveryMs = 10
+
+/** One life of a server, from the start of its program to its end. */
+export interface ServerLife {
+  readonly node: ClusterNode
+  readonly number: number
+  /** Undefined until it has recovered. */
+  server: SimulatedServer | undefined
+  isOver: boolean
+  /** Called once when the life ends. */
+  readonly onOver: Set<() => void>
+}
+
+export interface ClusterNode {
+  readonly name: string
+  readonly machine: SimulatedMachine
+  life: ServerLife | undefined
+  /** Bits rotted in its files: it may refuse to go on, and then nobody starts it again. */
+  isRotten: boolean
+  isLost: boolean
+  lives: number
+}
+
+/** Machines, the servers on them, and their lives. */
+export class SimulatedCluster {
+  readonly nodes: readonly ClusterNode[]
+  readonly network: SimulatedNetwork
+  readonly checker: ClusterChecker = new ClusterChecker()
+  readonly violations: Violation[] = []
+  /** How often each event name was logged by the servers. */
+  readonly marks: Map<string, number> = new Map()
+  readonly scheduler: Scheduler
+  readonly #random: SeededRandom
+  readonly #options: SimulationOptions
+  readonly #startServer: StartServer
+  readonly #members: readonly ServerMember[]
+
+  constructor(setup: {
+    scheduler: Scheduler
+    random: SeededRandom
+    options: SimulationOptions
+    startServer: StartServer
+  }) {
+    const { scheduler, random, options } = setup
+    this.scheduler = scheduler
+    this.#random = random.fork()
+    this.#options = options
+    this.#startServer = setup.startServer
+    this.network = new SimulatedNetwork({ scheduler, random: random.fork() })
+    this.network.setDelay({ least: options.networkDelayMs / 5, typical: options.networkDelayMs })
+    this.nodes = Array.from({ length: options.nodes }, (_, i) => {
+      const name = `n${i + 1}`
+      const machine = new SimulatedMachine({ name, scheduler, network: this.network, random: random.fork() })
+      return { name, machine, life: undefined, isRotten: false, isLost: false, lives: 0 }
+    })
+    this.#members = this.nodes.map(({ name }) => ({ name, host: name, port: peerPort }))
+    this.#observe()
+  }
+
+  startAll(): void {
+    for (const node of this.wholeNodes) if (node.life === undefined) this.start(node)
+  }
+
+  start(node: ClusterNode): void {
+    assert(node.life === undefined, `${node.name} is not running`)
+    const world = node.machine.boot()
+    const life: ServerLife = {
+      node,
+      number: ++node.lives,
+      server: undefined,
+      isOver: false,
+      onOver: new Set(),
+    }
+    node.life = life
+    const setup = {
+      name: node.name,
+      members: this.#members,
+      dataDirectory: '/data',
+      world,
+      tuning: this.#options.tuning,
+      logger: { log: (_level: LogLevel, event: string) => this.#mark(event) },
+      seed: this.#random.nextU32(),
+    }
+    this.#startServer(setup).then(
+      (server) => {
+        if (life.isOver) return
+        life.server = server
+        server.stopped.then(
+          (reason) => this.#stoppedItself(life, reason),
+          (reason) => this.#stoppedItself(life, reason),
+        )
+      },
+      (reason) => this.#stoppedItself(life, reason),
+    )
+  }
+
+  /** Nodes that may be asked to serve in the end. */
+  get wholeNodes(): readonly ClusterNode[] {
+    return this.nodes.filter((node) => !node.isLost)
+  }
+
+  /** Flips a bit in some of the files of this node, and ends it: only the next start reads all of them. */
+  rot(node: ClusterNode, random: SeededRandom): void {
+    const { disk } = node.machine
+    node.isRotten = true
+    for (const path of disk.paths('cached')) {
+      const size = disk.cachedBytes(path)?.length ?? 0
+      if (size === 0 || random.chance(0.5)) continue
+      const first = random.between(0, size)
+      disk.rot(path, { first, end: first + 1 })
+      this.#mark('bits-rotted')
+    }
+    this.kill(node)
+    this.#startLater(node)
+  }
+
+  /** Power cut. */
+  crash(node: ClusterNode): void {
+    this.#end(node)
+    node.machine.crash()
+  }
+
+  kill(node: ClusterNode): void {
+    this.#end(node)
+    node.machine.kill()
+  }
+
+  /** Undoes whatever is still wrong with machines, network and clocks, and starts what is down. */
+  heal(): void {
+    this.network.heal()
+    this.network.setFaults({})
+    for (const node of this.nodes) {
+      node.machine.resume()
+      node.machine.clock.setRate(1)
+      node.machine.disk.clearFaults()
+    }
+    this.startAll()
+  }
+
+  /** Servers that take requests. */
+  get serving(): readonly ServerLife[] {
+    return this.nodes.flatMap(({ life }) => (life?.server === undefined ? [] : [life]))
+  }
+
+  get leader(): ClusterNode | undefined {
+    return this.serving.find(({ server }) => server?.status().isLeader === true)?.node
+  }
+
+  #end(node: ClusterNode): void {
+    const { life } = node
+    node.life = undefined
+    if (life === undefined) return
+    life.isOver = true
+    for (const tell of life.onOver) tell()
+    life.onOver.clear()
+  }
+
+  /** A failed or full disk is a reason; without such faults no disk of this simulation says so. */
+  #stoppedItself(life: ServerLife, reason: unknown): void {
+    if (life.isOver) return
+    const { node } = life
+    if (node.isRotten && isQuorateError(reason, ...damageCodes)) {
+      node.isLost = true
+      this.#mark('rot-noticed')
+      this.kill(node)
+      return
+    }
+    const isExcused = isQuorateError(reason, 'disk-failed', 'disk-full')
+    if (!isExcused) {
+      this.violations.push({
+        promise: 'a server stops only for a reason',
+        facts: `${node.name}: ${explain(reason)}`,
+      })
+    }
+    this.kill(node)
+    this.#startLater(node)
+  }
+
+  #startLater(node: ClusterNode): void {
+    this.scheduler.after(500, () => {
+      if (node.life === undefined && !node.isLost) this.start(node)
+    })
+  }
+
+  #mark(event: string): void {
+    this.marks.set(event, (this.marks.get(event) ?? 0) + 1)
+  }
+
+  #observe(): void {
+    for (const { node, number, server } of this.serving) {
+      // A paused server cannot say anything.
+      if (node.machine.isPaused) continue
+      this.checker.observe(node.name, number, present(server, 'it serves').status())
+    }
+    this.scheduler.after(observeEveryMs, () => this.#observe())
+  }
+}
+
+function explain(reason: unknown): string {
+  if (reason instanceof Error) return reason.stack ?? reason.message
+  return String(reason)
+}

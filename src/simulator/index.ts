@@ -1,0 +1,90 @@
+/**
+ * simulator: a whole cluster in one process and one thread, in virtual time, under a seed. Disks lose what was not
+ * synced, networks cut and stall, clocks drift, programs die and pause; clients write down what they were told; and
+ * checkers decide whether every promise was kept. One seed is one run, event by event.
+ *
+ * Words. A *machine* has a disk, clocks and a name in the network; a *process* is one life of a program on it. The
+ * *nemesis* injects faults. A *record* is everything one revision changed; the *log* is all records. A *call* is what
+ * a client asked and was answered; its outcome may be unknown. A *sighting* is the moment somebody saw a revision.
+ *
+ * Invariants.
+ * 1. Nothing here asks the real world for anything: time, order and chance come from `Scheduler` and the seed. Two runs
+ *    of one seed have equal digests.
+ * 2. What a program was told is durable stays through `crash`; all else may or may not.
+ * 3. A dead process hears nothing; a paused one hears everything later, in order.
+ * 4. A connection delivers a prefix of what was written, in order, never with a hole.
+ * 5. Checkers are functions of recorded histories: they accept every correct one, and their tests change one value and
+ *    see it refused.
+ * 6. A server comes in through `StartServer`; the simulation knows nothing of how it works.
+ *
+ * Sources: FoundationDB's and TigerBeetle's simulators (the idea), etcd's robustness tests (what to check of watches and
+ * revisions), Wing and Gong 1993 and Lowe 2017 (linearizability by search), "All File Systems Are Not Created Equal"
+ * (OSDI 2014; what a crash leaves), "Can Applications Recover from fsync Failures?" (ATC 2020).
+ *
+ * Left out: misdirected writes and disks that lie about a sync; reordering inside a connection (TCP does not); the
+ * membership of a cluster is fixed for a run.
+ */
+
+export { ClusterChecker, type NodeStatus } from './check-cluster.ts'
+export { checkKv, checkLog, type KvHistory } from './check-kv.ts'
+export { checkLeases, type LeaseRecord } from './check-lease.ts'
+export {
+  isLinearizable,
+  type RegisterInput,
+  type RegisterOutput,
+  registerModel,
+  type SequentialModel,
+  type TimedCall,
+} from './check-linearizable.ts'
+export {
+  checkWatches,
+  type RecordedWatch,
+  type ToldEvent,
+  type WatchMessage,
+  type WatchRequest,
+} from './check-watch.ts'
+export {
+  createSimulatedDisk,
+  type DiskFaults,
+  type DiskLatency,
+  type DiskOperation,
+  type SimulatedDisk,
+  type SimulatedDiskOptions,
+  solidStateLatency,
+} from './disk.ts'
+export { createSimulatedEntropy } from './entropy.ts'
+export type { CallOutcome, RecordedCall, Sighting, Violation } from './history.ts'
+export {
+  describeEvent,
+  emptyRevision,
+  isInSpan,
+  type KeySpan,
+  KvModel,
+  type ModelCompare,
+  type ModelEvent,
+  type ModelPair,
+  type ModelRequest,
+  type ModelResult,
+  type RevisionRecord,
+  type SimpleRequest,
+  type SimpleResult,
+} from './kv-model.ts'
+export { type MachineWorld, SimulatedMachine } from './machine.ts'
+export { type NetworkFaults, SimulatedNetwork } from './network.ts'
+export { drawOptions, type FaultKind, faultKinds, type SimulationOptions } from './options.ts'
+export { SimulatedProcess } from './process.ts'
+export { startQuorate } from './quorate-server.ts'
+export { reduceRun } from './reduce.ts'
+export { type ScheduledEvent, Scheduler } from './scheduler.ts'
+export type {
+  ServerAnswer,
+  ServerMember,
+  ServerRequest,
+  ServerSetup,
+  ServerTuning,
+  ServerWatchMessage,
+  SimulatedServer,
+  StartServer,
+} from './server-seam.ts'
+export { describeRun, type SimulationResult, simulate, simulateTwice } from './simulation.ts'
+export { createSimulatedTime, MachineClock } from './time.ts'

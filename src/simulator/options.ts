@@ -1,0 +1,84 @@
+import { SeededRandom } from '../base/index.ts'
+import type { ServerTuning } from './server-seam.ts'
+
+export const faultKinds = [
+  'crash',
+  'crashAll',
+  'kill',
+  'absence',
+  'pause',
+  'partition',
+  'oneWay',
+  'clog',
+  'cut',
+  'flaky',
+  'corrupt',
+  'slowDisk',
+  'diskError',
+  'diskFull',
+  'clockRate',
+  'wallJump',
+] as const
+export type FaultKind = (typeof faultKinds)[number]
+
+/** Everything that a run is made of besides its seed; plain data, so that a failing run can be made smaller. */
+export interface SimulationOptions {
+  readonly nodes: number
+  readonly clients: number
+  readonly keys: number
+  readonly faults: readonly FaultKind[]
+  /** Mean time between two faults. */
+  readonly faultEveryMs: number
+  /** How long clients and faults go on. */
+  readonly chaosMs: number
+  /** How long the cluster has afterwards to serve and agree again. */
+  readonly healMs: number
+  readonly thinkMs: number
+  readonly leases: boolean
+  readonly compaction: boolean
+  /** Numbered requests, and reads with a least revision: what a server of ours promises beyond etcd. */
+  readonly extensions: boolean
+  /** Bits rot in files of one node, once. Only in a cluster: the others have what it loses. */
+  readonly rot: boolean
+  readonly networkDelayMs: number
+  readonly tuning: ServerTuning
+}
+
+/** Draws a run. Swarm testing: a third of the runs has one kind of fault, often; a third all; a third some. */
+export function drawOptions(seed: number): SimulationOptions {
+  const random = new SeededRandom(seed)
+  const faults = drawFaults(random)
+  const heartbeatMs = random.pick([20, 50, 100])
+  const nodes = random.chance(0.25) ? 1 : 3
+  return {
+    nodes,
+    clients: random.between(2, 7),
+    keys: random.between(1, 9),
+    faults,
+    faultEveryMs: faults.length === 1 ? random.between(200, 1500) : random.between(500, 3000),
+    chaosMs: random.between(6_000, 20_000),
+    healMs: 60_000,
+    thinkMs: random.pick([5, 30, 100]),
+    leases: random.chance(0.5),
+    compaction: random.chance(0.5),
+    extensions: random.chance(0.5),
+    rot: random.chance(0.15) && nodes > 1,
+    networkDelayMs: random.pick([0.1, 0.5, 5]),
+    tuning: {
+      heartbeatMs,
+      electionMs: heartbeatMs * random.between(8, 12),
+      segmentBytesMax: random.pick([4096, 16_384, 262_144]),
+      snapshotEntries: random.pick([5, 20, 100, 100_000]),
+      appendBytesMax: random.pick([64, 1024, 65_536]),
+      inflightMax: random.pick([1, 2, 64]),
+      windowBytesMax: random.pick([256, 4096, 1_048_576]),
+    },
+  }
+}
+
+function drawFaults(random: SeededRandom): FaultKind[] {
+  const shape = random.between(0, 3)
+  if (shape === 0) return [random.pick(faultKinds)]
+  if (shape === 1) return [...faultKinds]
+  return faultKinds.filter(() => random.chance(0.4))
+}

@@ -1,0 +1,302 @@
+// Directed stories of the real node: states that random faults reach now and then, reached on purpose.
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { present, SeededRandom } from '../base/index.ts'
+import { type CallResult, ClientPaths } from './client.ts'
+import { type ClusterNode, SimulatedCluster } from './cluster.ts'
+import type { ModelRequest } from './kv-model.ts'
+import { drawOptions } from './options.ts'
+import { startQuorate } from './quorate-server.ts'
+import { Scheduler } from './scheduler.ts'
+import type { RequestStamp } from './server-seam.ts'
+
+const electionMs = 500
+
+class Story {
+  readonly scheduler = new Scheduler()
+  readonly cluster: SimulatedCluster
+  readonly paths: ClientPaths
+
+  constructor(seed: number) {
+    const random = new SeededRandom(seed)
+    const drawn = drawOptions(seed)
+    const tuning = {
+      heartbeatMs: 50,
+      electionMs,
+      segmentBytesMax: 4_096,
+      snapshotEntries: 5,
+      appendBytesMax: 65_536,
+      inflightMax: 64,
+      windowBytesMax: 256,
+    }
+    const options = { ...drawn, nodes: 3, networkDelayMs: 0.5, tuning }
+    this.cluster = new SimulatedCluster({
+      scheduler: this.scheduler,
+      random,
+      options,
+      startServer: startQuorate,
+    })
+    this.paths = new ClientPaths(this.cluster, random.fork())
+    this.cluster.startAll()
+  }
+
+  async leader(): Promise<ClusterNode> {
+    await this.until(() => this.cluster.leader !== undefined)
+    return present(this.cluster.leader, 'somebody leads')
+  }
+
+  others(node: ClusterNode): ClusterNode[] {
+    return this.cluster.nodes.filter((other) => other !== node)
+  }
+
+  async until(condition: () => boolean, withinMs = 20_000): Promise<void> {
+    const start = this.scheduler.now
+    assert.ok(await this.scheduler.runUntil(condition, start + withinMs), 'what was waited for did not come')
+  }
+
+  async put(node: ClusterNode, value: string, stamp?: RequestStamp): Promise<CallResult> {
+    const request = { kind: 'put', key: 'k', value, lease: 0n } as const
+    const wire = { kind: 'keyValue', request, isSerializable: false, atRevision: 0 } as const
+    const life = present(node.life, `${node.name} runs`)
+    return this.scheduler.complete(this.paths.call(life, stamp === undefined ? wire : { ...wire, stamp }))
+  }
+
+  /** Not awaited: the node may be paused, or about to die. */
+  beginPut(node: ClusterNode, value: string): Promise<CallResult> {
+    const request = { kind: 'put', key: 'k', value, lease: 0n } as const
+    return this.paths.call(present(node.life, 'it runs'), {
+      kind: 'keyValue',
+      request,
+      isSerializable: false,
+      atRevision: 0,
+    })
+  }
+
+  beginGet(node: ClusterNode): Promise<CallResult> {
+    const request = { kind: 'range', key: 'k', end: '', limit: 0 } as const
+    return this.paths.call(present(node.life, 'it runs'), {
+      kind: 'keyValue',
+      request,
+      isSerializable: false,
+      atRevision: 0,
+    })
+  }
+
+  async get(node: ClusterNode, isSerializable = false, key = 'k'): Promise<string> {
+    const request = { kind: 'range', key, end: '', limit: 0 } as const
+    const wire = { kind: 'keyValue', request, isSerializable, atRevision: 0 } as const
+    const result = await this.scheduler.complete(this.paths.call(present(node.life, 'it runs'), wire))
+    if (result.kind !== 'answered') return result.code
+    const found = result.answer.result
+    return found?.kind === 'range' ? (found.pairs[0]?.value ?? 'none') : 'no range'
+  }
+
+  /** Whoever answers first. */
+  async putUntilAnswered(nodes: readonly ClusterNode[], value: string): Promise<void> {
+    for (let i = 0; i < 200; i++) {
+      const node = present(nodes[i % nodes.length], 'there is a node')
+      if (node.life?.server !== undefined && (await this.put(node, value)).kind === 'answered') return
+      await this.scheduler.run(50)
+    }
+    assert.fail(`${value} was never answered`)
+  }
+
+  async change(node: ClusterNode, request: ModelRequest): Promise<void> {
+    const wire = { kind: 'keyValue', request, isSerializable: false, atRevision: 0 } as const
+    const result = await this.scheduler.complete(this.paths.call(present(node.life, 'it runs'), wire))
+    assert.equal(result.kind, 'answered')
+  }
+
+  appliedIndex(node: ClusterNode): number {
+    return present(node.life?.server, 'it runs').status().appliedIndex
+  }
+
+  mark(name: string): number {
+    return this.cluster.marks.get(name) ?? 0
+  }
+
+  assertSound(): void {
+    assert.deepEqual([...this.cluster.violations, ...this.cluster.checker.violations], [])
+    assert.deepEqual(
+      this.cluster.nodes.flatMap(({ machine }) => machine.disk.misuse),
+      [],
+    )
+  }
+}
+
+test('a leader cut off from the others: its client soon hears that nobody knows, and what it took is never seen', async () => {
+  const story = new Story(1)
+  const old = await story.leader()
+  await story.putUntilAnswered([old], 'before')
+  const rest = story.others(old)
+  story.cluster.network.partition(
+    [old.name],
+    rest.map(({ name }) => name),
+    'both',
+  )
+  const startedAt = story.scheduler.now
+  const lost = await story.put(old, 'lost')
+  assert.equal(lost.kind, 'unknown')
+  assert.ok(story.scheduler.now - startedAt < 3 * electionMs, `it took ${story.scheduler.now - startedAt} ms`)
+  assert.equal(await story.get(old, true), 'before')
+  await story.putUntilAnswered(rest, 'after')
+  assert.notEqual(await story.get(old), 'before', 'a strong read on the old side answers nothing old')
+  story.cluster.network.heal()
+  await story.putUntilAnswered([old], 'healed')
+  for (const node of story.cluster.nodes) assert.equal(await story.get(node), 'healed')
+  assert.ok(story.mark('log-truncated') > 0)
+  story.assertSound()
+})
+
+test('a request in flight through a follower is answered when the leader dies, long before its deadline', async () => {
+  const story = new Story(2)
+  const leader = await story.leader()
+  await story.putUntilAnswered([leader], 'before')
+  const [follower] = story.others(leader)
+  assert.ok(follower)
+  await story.putUntilAnswered([follower], 'through the follower')
+  for (const name of story.others(leader).map((node) => node.name))
+    story.cluster.network.clog(leader.name, name, 60_000)
+  const startedAt = story.scheduler.now
+  const result = await story.put(follower, 'in flight')
+  assert.notEqual(result.kind, 'answered')
+  assert.ok(story.scheduler.now - startedAt < 5 * electionMs, `it took ${story.scheduler.now - startedAt} ms`)
+  story.assertSound()
+})
+
+test('a paused leader with requests in its socket says neither success nor anything old', async () => {
+  const story = new Story(3)
+  const old = await story.leader()
+  await story.putUntilAnswered([old], 'before')
+  old.machine.pause()
+  const waiting = Promise.all([story.beginPut(old, 'stale'), story.beginGet(old)])
+  await story.putUntilAnswered(story.others(old), 'after')
+  old.machine.resume()
+  const [write, read] = await story.scheduler.complete(waiting)
+  assert.notEqual(write.kind, 'answered')
+  if (read.kind === 'answered' && read.answer.result?.kind === 'range') {
+    assert.equal(read.answer.result.pairs[0]?.value, 'after')
+  }
+  story.assertSound()
+})
+
+test('a leader whose disk is full hands over: writes go on, nothing is lost, and it comes back', async () => {
+  const story = new Story(4)
+  const old = await story.leader()
+  await story.putUntilAnswered([old], 'before')
+  old.machine.disk.setFaults({ bytesMax: old.machine.disk.usedBytes })
+  for (let i = 0; i < 100 && story.mark('disk-full') === 0; i++) {
+    await story.putUntilAnswered(story.cluster.nodes, `filling ${i} ${'x'.repeat(500)}`)
+  }
+  assert.ok(story.mark('disk-full') > 0)
+  await story.until(() => story.cluster.leader !== undefined && story.cluster.leader !== old)
+  await story.putUntilAnswered(story.others(old), 'elsewhere')
+  old.machine.disk.setFaults({})
+  await story.until(() => story.mark('disk-has-space') > 0)
+  await story.until(
+    () => new Set(story.cluster.serving.map(({ server }) => server?.status().digest)).size === 1,
+  )
+  assert.equal(await story.get(old, true), 'elsewhere')
+  story.assertSound()
+})
+
+test('a follower that was away past the log gets a snapshot: equal digest, and a numbered request is still known', async () => {
+  const story = new Story(5)
+  const leader = await story.leader()
+  const [away] = story.others(leader)
+  assert.ok(away)
+  const granted = story.paths.call(present(leader.life, 'it runs'), {
+    kind: 'leaseGrant',
+    id: 77n,
+    ttlSeconds: 600,
+  })
+  assert.equal((await story.scheduler.complete(granted)).kind, 'answered')
+  await story.change(leader, { kind: 'put', key: 'gone', value: 'v', lease: 0n })
+  await story.until(
+    () => present(away.life?.server, 'it runs').status().appliedIndex >= story.appliedIndex(leader),
+  )
+  // Long enough that its store has it, not only its log.
+  await story.scheduler.run(1_000)
+  story.cluster.crash(away)
+  await story.change(leader, { kind: 'delete', key: 'gone', end: '' })
+  await story.putUntilAnswered([leader], 'compacted')
+  const compact = story.paths.call(present(leader.life, 'it runs'), { kind: 'compact', revision: 4 })
+  assert.equal((await story.scheduler.complete(compact)).kind, 'answered')
+  const stamp = { session: 77n, request: 1, answeredBelow: 1 }
+  const first = await story.put(leader, 'once', stamp)
+  assert.equal(first.kind, 'answered')
+  for (let i = 0; i < 150; i++) await story.putUntilAnswered([leader], `later ${i} ${'x'.repeat(200)}`)
+  assert.equal(story.mark('snapshot-installed'), 0)
+  story.cluster.start(away)
+  await story.until(() => story.mark('snapshot-installed') > 0 && away.life?.server !== undefined)
+  await story.until(
+    () => new Set(story.cluster.serving.map(({ server }) => server?.status().digest)).size === 1,
+  )
+  assert.equal(await story.get(away, true, 'gone'), 'none', 'nothing of the old state is left')
+  // Now it leads, and answers from what came with the snapshot.
+  for (const other of story.others(away)) other.machine.pause()
+  await story.scheduler.run(4 * electionMs)
+  for (const other of story.others(away)) other.machine.resume()
+  await story.scheduler.run(4 * electionMs)
+  const again = await story.put(away, 'once', stamp)
+  assert.deepEqual(again, first)
+  assert.match(await story.get(away), /^later 149/)
+  story.assertSound()
+})
+
+test('a failed sync ends the node: the file is left alone, and the next life has all that was acknowledged', async () => {
+  const story = new Story(6)
+  const leader = await story.leader()
+  await story.putUntilAnswered([leader], 'before')
+  const { number } = present(leader.life, 'it runs')
+  leader.machine.disk.failNext({ operation: 'write', path: '/wal/' })
+  await story.put(leader, 'doubtful')
+  await story.until(
+    () => leader.life !== undefined && leader.life.number > number && leader.life.server !== undefined,
+  )
+  await story.putUntilAnswered([leader], 'after')
+  story.assertSound()
+})
+
+test('power fails everywhere while snapshots are written and the log is released: all nodes come back with all', async () => {
+  const story = new Story(7)
+  const random = new SeededRandom(7)
+  for (let round = 0; round < 12; round++) {
+    const leader = await story.leader()
+    await story.putUntilAnswered(story.cluster.nodes, `round ${round}`)
+    const writes = Array.from({ length: 60 }, (_, i) => story.beginPut(leader, `${round} ${i}`))
+    Promise.all(writes).catch(assert.fail)
+    await story.scheduler.run(random.between(3, 60))
+    for (const node of story.cluster.nodes) story.cluster.crash(node)
+    story.cluster.startAll()
+  }
+  await story.putUntilAnswered(story.cluster.nodes, 'last')
+  for (const node of story.cluster.nodes) assert.equal(await story.get(node), 'last')
+  assert.ok(story.mark('log-released') > 10, `released ${story.mark('log-released')} times`)
+  story.assertSound()
+})
+
+test('a snapshot whose transfer is cut again and again, and then forgotten, arrives from the same leader', async () => {
+  const story = new Story(8)
+  const leader = await story.leader()
+  const [away] = story.others(leader)
+  assert.ok(away)
+  story.cluster.crash(away)
+  for (let i = 0; i < 60; i++) await story.putUntilAnswered([leader], `${i} ${'x'.repeat(4_000)}`)
+  story.cluster.start(away)
+  await story.until(() => away.life?.server !== undefined)
+  await story.until(() => story.mark('snapshot-receiving') > 0)
+  for (let i = 0; i < 10; i++) {
+    story.cluster.network.cutConnections(leader.name, away.name)
+    await story.scheduler.run(4)
+  }
+  assert.equal(story.mark('snapshot-installed'), 0)
+  // The follower forgets what was announced to it.
+  story.cluster.kill(away)
+  story.cluster.start(away)
+  await story.until(() => away.life?.server !== undefined)
+  await story.until(() => story.appliedIndex(away) === story.appliedIndex(leader), 30_000)
+  assert.ok(story.mark('snapshot-installed') > 0)
+  assert.equal(story.cluster.leader, leader)
+  story.assertSound()
+})

@@ -1,0 +1,97 @@
+/** What the simulation needs of a server under test. The real node and the fakes of the tests come in through here. */
+import type { Logger } from '../io/index.ts'
+import type { NodeStatus } from './check-cluster.ts'
+import type { WatchMessage, WatchRequest } from './check-watch.ts'
+import type { ModelRequest, ModelResult } from './kv-model.ts'
+import type { MachineWorld } from './machine.ts'
+
+/** Sizes and times small enough that every limit is met within seconds. */
+export interface ServerTuning {
+  readonly heartbeatMs: number
+  readonly electionMs: number
+  readonly segmentBytesMax: number
+  /** A snapshot after this many entries. */
+  readonly snapshotEntries: number
+  readonly appendBytesMax: number
+  readonly inflightMax: number
+  readonly windowBytesMax: number
+}
+
+export interface ServerMember {
+  readonly name: string
+  readonly host: string
+  readonly port: number
+}
+
+export interface ServerSetup {
+  /** Which of the members this is. */
+  readonly name: string
+  readonly members: readonly ServerMember[]
+  /** The directory is empty at the first start only. */
+  readonly dataDirectory: string
+  readonly world: MachineWorld
+  readonly tuning: ServerTuning
+  /** Event names are counted: they tell which rare states a run has reached. */
+  readonly logger: Logger
+  /** Differs at every start. */
+  readonly seed: number
+}
+
+/**
+ * Resolves when the server has recovered and takes requests (it need not know a leader). A start that rejects with
+ * `disk-failed` or `disk-full` is tried again later; any other refusal fails the run.
+ */
+export type StartServer = (setup: ServerSetup) => Promise<SimulatedServer>
+
+/** Names one request of a client's session; the session is a lease. */
+export interface RequestStamp {
+  readonly session: bigint
+  readonly request: number
+  readonly answeredBelow: number
+}
+
+export type ServerRequest =
+  | {
+      readonly kind: 'keyValue'
+      readonly request: ModelRequest
+      /** A range may be answered by this server alone. */
+      readonly isSerializable: boolean
+      /** A range at this older revision; 0: the newest. */
+      readonly atRevision: number
+      /** A serializable range waits until the server has this revision; 0: it does not. */
+      readonly leastRevision?: number
+      /** A retry of a write under the same number is done once and gets the first answer. */
+      readonly stamp?: RequestStamp
+    }
+  | { readonly kind: 'compact'; readonly revision: number }
+  | { readonly kind: 'leaseGrant'; readonly id: bigint; readonly ttlSeconds: number }
+  | { readonly kind: 'leaseRevoke'; readonly id: bigint }
+  | { readonly kind: 'leaseRenew'; readonly id: bigint }
+
+export interface ServerAnswer {
+  /** That of the header: the state that the answer saw or made. */
+  readonly revision: number
+  /** Undefined for all but `keyValue`. */
+  readonly result: ModelResult | undefined
+}
+
+export type ServerWatchMessage =
+  | WatchMessage
+  | { readonly kind: 'created'; readonly revision: number }
+  /** The server ended the stream; the client may open another. */
+  | { readonly kind: 'ended'; readonly reason: string }
+
+export interface SimulatedServer {
+  /**
+   * Rejects with a QuorateError. Deterministic codes and `not-leader`, `no-leader`, `overloaded` mean that nothing
+   * happened; after all others a write may have.
+   */
+  execute(request: ServerRequest): Promise<ServerAnswer>
+  /** `onMessage` is called with `created` first, never inside this call. */
+  watch(request: WatchRequest, onMessage: (message: ServerWatchMessage) => void): { cancel(): void }
+  /** Cheap: it is asked every few milliseconds. */
+  status(): NodeStatus
+  /** Resolves, with the reason, when the server stopped by itself (a failed disk, a broken invariant). */
+  readonly stopped: Promise<unknown>
+  stop(): Promise<void>
+}

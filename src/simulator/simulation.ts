@@ -1,0 +1,350 @@
+/**
+ * One simulated run: a seed draws cluster, configuration, load and faults; clients and watchers write down what they
+ * see; then the faults end, and the cluster must serve and agree again; then the checkers judge everything.
+ * The same seed and options give the same run, event by event: `digest` proves it.
+ */
+import { SeededRandom } from '../base/index.ts'
+import { checkKv } from './check-kv.ts'
+import { checkLeases } from './check-lease.ts'
+import { checkWatches, type WatchRequest } from './check-watch.ts'
+import { type CallResult, ClientPaths, type Recorder, SimulatedClient } from './client.ts'
+import { SimulatedCluster } from './cluster.ts'
+import type { RecordedCall, Sighting, Violation } from './history.ts'
+import { clockRateMax, Nemesis } from './nemesis.ts'
+import { drawOptions, type FaultKind, type SimulationOptions } from './options.ts'
+import { Scheduler } from './scheduler.ts'
+import type { ServerRequest, StartServer } from './server-seam.ts'
+import { LogCollector, SimulatedWatcher, wholeSpan } from './watcher.ts'
+
+export interface SimulationResult {
+  readonly seed: number
+  readonly options: SimulationOptions
+  readonly violations: readonly Violation[]
+  /** Equal for two runs of the same seed and options. */
+  readonly digest: number
+  readonly events: number
+  readonly virtualMs: number
+  readonly calls: { readonly answered: number; readonly failed: number; readonly unknown: number }
+  readonly revisions: number
+  readonly faults: ReadonlyMap<FaultKind, number>
+  /** How often the servers logged each event: what this run has reached. */
+  readonly marks: ReadonlyMap<string, number>
+  /** Starts of servers beyond the first of each. */
+  readonly restarts: number
+}
+
+/** Leases of the load live at most this long. */
+const leaseTtlMsMax = 4_000
+
+export async function simulate(
+  seed: number,
+  startServer: StartServer,
+  options: SimulationOptions = drawOptions(seed),
+): Promise<SimulationResult> {
+  const run = new Run(seed, startServer, options)
+  return run.execute()
+}
+
+/** Runs the seed twice; a difference between the two is a violation of its own. */
+export async function simulateTwice(
+  seed: number,
+  startServer: StartServer,
+  options: SimulationOptions = drawOptions(seed),
+): Promise<SimulationResult> {
+  const first = await simulate(seed, startServer, options)
+  const second = await simulate(seed, startServer, options)
+  if (first.digest === second.digest) return first
+  const facts = `digests ${first.digest} and ${second.digest} after ${first.events} and ${second.events} events`
+  return { ...first, violations: [...first.violations, { promise: 'a seed repeats', facts }] }
+}
+
+class Run {
+  readonly #seed: number
+  readonly #options: SimulationOptions
+  readonly #scheduler = new Scheduler()
+  readonly #random: SeededRandom
+  readonly #cluster: SimulatedCluster
+  readonly #paths: ClientPaths
+  readonly #collector = new LogCollector()
+  readonly #recorder: Recorder
+  readonly #watchers: SimulatedWatcher[] = []
+  readonly #violations: Violation[] = []
+  readonly #startedFirst: number
+
+  constructor(seed: number, startServer: StartServer, options: SimulationOptions) {
+    this.#seed = seed
+    this.#options = options
+    this.#random = new SeededRandom(seed)
+    const random = this.#random.fork()
+    this.#cluster = new SimulatedCluster({ scheduler: this.#scheduler, random, options, startServer })
+    this.#startedFirst = this.#cluster.nodes.length
+    this.#paths = new ClientPaths(this.#cluster, this.#random.fork())
+    this.#recorder = {
+      calls: [],
+      leases: [],
+      violations: [],
+      recordedRevision: () => this.#collector.contiguousRevision,
+    }
+  }
+
+  async execute(): Promise<SimulationResult> {
+    const scheduler = this.#scheduler
+    this.#cluster.startAll()
+    this.#startWatchers()
+    const clients = Array.from({ length: this.#options.clients }, (_, i) => this.#createClient(`c${i + 1}`))
+    if (this.#options.rot) this.#rotLater(this.#random.fork())
+    const ended = Promise.all(clients.map((client) => client.run()))
+    const nemesis = new Nemesis(this.#cluster, this.#random.fork(), this.#options)
+    await scheduler.run(this.#options.chaosMs)
+    nemesis.stop()
+    this.#cluster.heal()
+    const healedAt = scheduler.now
+    // The load goes on while the cluster heals: agreement must not need silence.
+    await scheduler.run(Math.min(2_000, this.#options.healMs / 4))
+    for (const client of clients) client.stop()
+    await scheduler.complete(ended)
+    await this.#checkRecovery(healedAt + this.#options.healMs)
+    return this.#result(nemesis)
+  }
+
+  /** One byte of each file of one node, one after the other: it must notice or not care. */
+  #rotLater(random: SeededRandom): void {
+    this.#scheduler.after(this.#options.chaosMs * (0.3 + 0.5 * random.unit()), () => {
+      this.#cluster.rot(random.pick(this.#cluster.nodes), random)
+    })
+  }
+
+  #createClient(name: string): SimulatedClient {
+    return new SimulatedClient({
+      name,
+      paths: this.#paths,
+      cluster: this.#cluster,
+      random: this.#random.fork(),
+      options: this.#options,
+      recorder: this.#recorder,
+    })
+  }
+
+  #startWatchers(): void {
+    const whole: WatchRequest = {
+      ...wholeSpan,
+      startRevision: 2,
+      previous: true,
+      noPut: false,
+      noDelete: false,
+      fragment: false,
+    }
+    this.#watch('scribe', whole)
+    const random = this.#random.fork()
+    for (let i = 0; i < 2; i++) {
+      this.#watch(`watcher${i + 1}`, {
+        key: random.pick(['a', 'k0', 'k1']),
+        end: random.pick(['', 'k3', '\0']),
+        startRevision: random.pick([0, 2]),
+        previous: random.chance(0.5),
+        noPut: random.chance(0.2),
+        noDelete: random.chance(0.2),
+        fragment: random.chance(0.3),
+      })
+    }
+  }
+
+  #watch(name: string, request: WatchRequest, pinned?: string): SimulatedWatcher {
+    const watcher = new SimulatedWatcher({
+      name,
+      cluster: this.#cluster,
+      paths: this.#paths,
+      random: this.#random.fork(),
+      collector: this.#collector,
+      request,
+      ...(pinned === undefined ? {} : { pinned }),
+    })
+    this.#watchers.push(watcher)
+    return watcher
+  }
+
+  /** After the faults: every node serves, forgotten leases end, all tell one history, all states are equal. */
+  async #checkRecovery(deadline: number): Promise<void> {
+    const scheduler = this.#scheduler
+    for (const { name } of this.#cluster.wholeNodes) {
+      if (!(await this.#servesAgain(name, deadline))) {
+        this.#report('a healed cluster serves', `${name} answers no write within ${this.#options.healMs} ms`)
+        return
+      }
+    }
+    await scheduler.run(this.#options.leases ? 2 * leaseTtlMsMax + 4 * this.#options.tuning.electionMs : 0)
+    const last = await this.#lastState()
+    if (last === undefined) {
+      this.#report('a healed cluster serves', 'no server answers a linearizable read')
+      return
+    }
+    if (this.#options.leases && last.leasedKeys.length > 0) {
+      this.#report('a lease that nobody renews ends', `keys left: ${last.leasedKeys.join(', ')}`)
+    }
+    const finals = this.#cluster.wholeNodes.map(({ name }) => this.#watchFinally(name))
+    const isTold = await scheduler.runUntil(
+      () =>
+        this.#isAgreed() &&
+        [...finals, ...this.#watchers.slice(0, 1)].every((one) => one.nextRevision > last.revision),
+      scheduler.now + this.#options.healMs,
+    )
+    if (!isTold) {
+      const facts = `${this.#describeNodes()}; watched through ${finals.map((one) => one.nextRevision - 1).join(', ')}`
+      this.#report('a healed cluster agrees', `revision ${last.revision}: ${facts}`)
+    }
+    // Watchers of narrow spans cannot tell that they are through; they have had the same time, and a second more.
+    await scheduler.run(1_000)
+    for (const watcher of this.#watchers) watcher.stop(last.revision)
+  }
+
+  /** A whole-span watch at one node, from the first revision that is not compacted there. */
+  #watchFinally(name: string): SimulatedWatcher {
+    const request = {
+      ...wholeSpan,
+      startRevision: 2,
+      previous: false,
+      noPut: false,
+      noDelete: false,
+      fragment: false,
+    }
+    return this.#watch(`final ${name}`, request, name)
+  }
+
+  async #servesAgain(name: string, deadline: number): Promise<boolean> {
+    for (let attempt = 1; this.#scheduler.now < deadline; attempt++) {
+      const value = `heal ${name} ${attempt}`
+      const result = await this.#callRecorded(name, value)
+      if (result?.kind === 'answered') return true
+      await this.#scheduler.run(100)
+    }
+    return false
+  }
+
+  async #callRecorded(name: string, value: string): Promise<CallResult | undefined> {
+    const life = this.#cluster.serving.find(({ node }) => node.name === name)
+    if (life === undefined) return undefined
+    const request = { kind: 'put', key: 'healed', value, lease: 0n } as const
+    const call: RecordedCall = {
+      id: this.#recorder.calls.length + 1,
+      client: 'healer',
+      server: `${name}.${life.number}`,
+      request,
+      isSerializable: false,
+      atRevision: 0,
+      calledAt: this.#scheduler.now,
+      outcome: { kind: 'unknown' },
+    }
+    this.#recorder.calls.push(call)
+    const wire: ServerRequest = { kind: 'keyValue', request, isSerializable: false, atRevision: 0 }
+    const result = await this.#scheduler.complete(this.#paths.call(life, wire))
+    if (result.kind !== 'answered') call.outcome = { kind: result.kind }
+    else if (result.answer.result !== undefined) {
+      const { revision, result: modelResult } = result.answer
+      call.outcome = { kind: 'answered', returnedAt: this.#scheduler.now, revision, result: modelResult }
+    }
+    return result
+  }
+
+  async #lastState(): Promise<{ revision: number; leasedKeys: string[] } | undefined> {
+    const request = { kind: 'range', ...wholeSpan, limit: 0 } as const
+    const wire: ServerRequest = { kind: 'keyValue', request, isSerializable: false, atRevision: 0 }
+    for (let attempt = 0; attempt < 100; attempt++) {
+      const life = this.#paths.pickServer()
+      const result = life && (await this.#scheduler.complete(this.#paths.call(life, wire)))
+      if (result?.kind === 'answered' && result.answer.result?.kind === 'range') {
+        const leased = result.answer.result.pairs.filter((pair) => pair.lease !== 0n)
+        return { revision: result.answer.revision, leasedKeys: leased.map((pair) => pair.key) }
+      }
+      await this.#scheduler.run(100)
+    }
+    return undefined
+  }
+
+  #isAgreed(): boolean {
+    const all = this.#cluster.serving.map(({ server }) => server?.status())
+    const first = all[0]
+    return (
+      all.length >= this.#cluster.wholeNodes.length &&
+      all.every((one) => one?.appliedIndex === first?.appliedIndex && one?.digest === first?.digest)
+    )
+  }
+
+  #describeNodes(): string {
+    const describe = ({ name, life }: SimulatedCluster['nodes'][number]): string => {
+      const status = life?.server?.status()
+      if (status === undefined) return `${name} is down`
+      const { isLeader, term, commitIndex, appliedIndex, digest } = status
+      const role = isLeader ? 'leads' : 'follows'
+      return `${name} ${role} term ${term} commit ${commitIndex} applied ${appliedIndex} digest ${digest}`
+    }
+    return this.#cluster.nodes.map(describe).join('; ')
+  }
+
+  #report(promise: string, facts: string): void {
+    this.#violations.push({ promise, facts })
+  }
+
+  #result(nemesis: Nemesis): SimulationResult {
+    const { calls, leases } = this.#recorder
+    const log = this.#collector.records()
+    const sightings = this.#collector.sightings
+    for (const node of this.#cluster.nodes) {
+      for (const facts of node.machine.disk.misuse)
+        this.#report('a failed file is left alone', `${node.name}: ${facts}`)
+    }
+    const violations = [
+      ...this.#violations,
+      ...this.#recorder.violations,
+      ...this.#cluster.violations,
+      ...this.#cluster.checker.violations,
+      ...this.#collector.violations,
+      ...checkKv({ calls, log, sightings, leases: leases.map(({ id }) => id) }),
+      ...checkLeases(log, leases, allSightings(calls, sightings), clockRateMax),
+      ...checkWatches(
+        log,
+        this.#watchers.flatMap((watcher) => watcher.recorded),
+      ),
+    ]
+    const count = (kind: RecordedCall['outcome']['kind']): number =>
+      calls.filter((call) => call.outcome.kind === kind).length
+    return {
+      seed: this.#seed,
+      options: this.#options,
+      violations,
+      digest: this.#scheduler.digest,
+      events: this.#scheduler.eventCount,
+      virtualMs: this.#scheduler.now,
+      calls: { answered: count('answered'), failed: count('failed'), unknown: count('unknown') },
+      revisions: log.length,
+      faults: nemesis.counts,
+      marks: this.#cluster.marks,
+      restarts: this.#cluster.nodes.reduce((sum, node) => sum + node.lives, 0) - this.#startedFirst,
+    }
+  }
+}
+
+/** Answers show revisions too. */
+function allSightings(calls: readonly RecordedCall[], sightings: readonly Sighting[]): Sighting[] {
+  const answered = calls.flatMap(({ outcome }) =>
+    outcome.kind === 'answered' ? [{ revision: outcome.revision, seenAt: outcome.returnedAt }] : [],
+  )
+  return [...answered, ...sightings]
+}
+
+/** One line a run. */
+export function describeRun(result: SimulationResult): string {
+  const { answered, failed, unknown } = result.calls
+  const faults = [...result.faults].map(([kind, count]) => `${kind}=${count}`).join(' ')
+  return [
+    `seed ${result.seed}`,
+    result.violations.length === 0 ? 'ok' : 'FAILED',
+    `nodes ${result.options.nodes}`,
+    `calls ${answered}/${failed}/${unknown}`,
+    `revisions ${result.revisions}`,
+    `restarts ${result.restarts}`,
+    `virtual ${(result.virtualMs / 1000).toFixed(1)} s`,
+    `events ${result.events}`,
+    `digest ${result.digest.toString(16).padStart(8, '0')}`,
+    `faults ${faults === '' ? 'none' : faults}`,
+  ].join('  ')
+}
