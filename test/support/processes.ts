@@ -1,0 +1,71 @@
+// Processes as the kernel's tables show them. A server may be started through a launcher, so the process that was
+// spawned is not always the one that serves.
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+
+/** The process of this machine that listens at host:port; undefined when there is none. */
+export function pidListeningAt(endpoint: string): number | undefined {
+  const port = Number(endpoint.split(':').at(-1))
+  const wanted = port.toString(16).toUpperCase().padStart(4, '0')
+  const sockets = new Set<string>()
+  for (const table of ['/proc/net/tcp', '/proc/net/tcp6']) {
+    for (const line of readFileSync(table, 'utf8').split('\n').slice(1)) {
+      const [, local = '', , state, , , , , , inode = ''] = line.trim().split(/\s+/)
+      if (state === '0A' && local.endsWith(`:${wanted}`)) sockets.add(`socket:[${inode}]`)
+    }
+  }
+  if (sockets.size === 0) return undefined
+  for (const pid of processIds()) if (holdsOneOf(pid, sockets)) return pid
+  return undefined
+}
+
+/** The process itself and all it started, the youngest last. */
+export function processTree(root: number): number[] {
+  const parents = new Map<number, number>()
+  for (const pid of processIds()) {
+    const parent = parentOf(pid)
+    if (parent !== undefined) parents.set(pid, parent)
+  }
+  const tree = [root]
+  for (let i = 0; i < tree.length; i++) {
+    for (const [pid, parent] of parents) if (parent === tree[i]) tree.push(pid)
+  }
+  return tree
+}
+
+/** SIGKILL to the process and all it started; those that are gone already are passed over. */
+export function killTree(root: number): void {
+  for (const pid of processTree(root)) {
+    try {
+      process.kill(pid, 'SIGKILL')
+    } catch {
+      // It ended between the look and the signal.
+    }
+  }
+}
+
+function processIds(): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+}
+
+function parentOf(pid: number): number | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    // The name stands in brackets and may hold anything, brackets too.
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1])
+  } catch {
+    return undefined
+  }
+}
+
+function holdsOneOf(pid: number, sockets: ReadonlySet<string>): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).some((descriptor) =>
+      sockets.has(readlinkSync(`/proc/${pid}/fd/${descriptor}`)),
+    )
+  } catch {
+    // The process ended while it was looked at, or is not ours.
+    return false
+  }
+}
