@@ -1,0 +1,232 @@
+// Quorate beside etcd: same machine, same disk, same load generator, in turn. See README.md.
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { Arguments } from '../test/support/arguments.ts'
+import { GrpcClient } from '../test/support/grpc-client.ts'
+import { type ServerCluster, startCluster } from '../test/support/servers.ts'
+import type { Load } from './h2load.ts'
+import { describeCommit, describeMachine } from './machine.ts'
+import {
+  type LoadName,
+  loads,
+  measureFirstWrite,
+  measureIdle,
+  measureLeaderKill,
+  measureLoad,
+  measureLoaded,
+  type OperationName,
+  operations,
+} from './parts.ts'
+
+const partNames = ['one', 'three', 'first-write', 'idle', 'loaded', 'leader-kill']
+
+const usage = `npm run bench -- [options]
+  --a etcd --b bin/quorate   the two server commands; etcd's flags are appended
+  --parts ${partNames.join(',')}   (default: all)
+  --operations put,range-linearizable,range-serializable  --loads 1x1,100x1,100x10
+  --rounds 3                 of each measurement; the median counts
+  --scale 100                percent of the requests of a load
+  --keys 1000000             of the part "loaded"
+  --out bench/results        where the result is stored; "none" stores nothing`
+
+type Sample = { [metric: string]: number }
+type Row = { name: string; metric: string; better: 'higher' | 'lower'; a: number; b: number; ratio: number }
+
+/** Metrics of which more is better; of all others less is. */
+const higherIsBetter = new Set(['requestsPerSecond'])
+
+async function main(): Promise<void> {
+  const options = new Arguments(usage)
+  const commands = { a: options.text('a', 'etcd'), b: options.text('b', 'bin/quorate') }
+  const parts = options.list('parts', partNames.join(','))
+  const wantedOperations = options.list('operations', 'put,range-linearizable,range-serializable')
+  const wantedLoads = options.list('loads', Object.keys(loads).join(','))
+  const rounds = options.number('rounds', 3)
+  const percent = options.number('scale', 100)
+  const keys = options.number('keys', 1_000_000)
+  const out = options.text('out', 'bench/results')
+  options.refuseUnknown()
+  for (const part of parts) if (!partNames.includes(part)) options.fail(`no part is called ${part}`)
+  const bench = new Bench(commands, rounds)
+  for (const [part, size] of [
+    ['one', 1],
+    ['three', 3],
+  ] as const) {
+    if (!parts.includes(part)) continue
+    await bench.throughput(
+      size,
+      wantedOperations.map(operationOf),
+      wantedLoads.map((name) => loadOf(name, percent)),
+    )
+  }
+  if (parts.includes('first-write')) {
+    await bench.compare('start to first write', async (command) => ({ ms: await measureFirstWrite(command) }))
+  }
+  if (parts.includes('idle')) {
+    await bench.compare('idle', async (command) => ({ residentBytes: await measureIdle(command) }))
+  }
+  if (parts.includes('loaded')) {
+    await bench.compare(`${keys} keys of 256 bytes`, (command) => measureLoaded(command, keys), 1)
+  }
+  if (parts.includes('leader-kill')) {
+    await bench.compare('leader kill to next write', async (command) => ({
+      ms: await measureLeaderKill(command),
+    }))
+  }
+  if (bench.rows.length === 0) throw new Error('nothing was measured')
+  bench.print()
+  if (out !== 'none') await store(out, parts, commands, bench)
+}
+
+class Bench {
+  readonly rows: Row[] = []
+  readonly samples: { name: string; side: 'a' | 'b'; round: number; sample: Sample }[] = []
+  readonly #commands: { a: string; b: string }
+  readonly #rounds: number
+
+  constructor(commands: { a: string; b: string }, rounds: number) {
+    this.#commands = commands
+    this.#rounds = rounds
+  }
+
+  async throughput(
+    size: number,
+    chosenOperations: readonly OperationName[],
+    chosenLoads: readonly { name: string; load: Load }[],
+  ): Promise<void> {
+    const clusters: { a?: ServerCluster; b?: ServerCluster } = {}
+    try {
+      for (const side of ['a', 'b'] as const) {
+        clusters[side] = await startCluster(this.#commands[side], { label: `bench-${side}`, size })
+      }
+      for (const operation of chosenOperations) {
+        for (const { name, load } of chosenLoads) {
+          const nodes = size === 1 ? 'one node' : `${size} nodes`
+          // Warm-up of both, not counted: compilers and caches come to rest.
+          const warmUp = { ...load, requests: Math.max(load.connections, Math.round(load.requests / 4)) }
+          for (const side of ['a', 'b'] as const)
+            await measureLoad(started(clusters, side), operation, warmUp)
+          await this.#measureRounds(`${nodes}, ${operation} ${name}`, this.#rounds, async (side) => {
+            return await measureLoad(started(clusters, side), operation, load)
+          })
+        }
+      }
+    } finally {
+      await clusters.a?.stop()
+      await clusters.b?.stop()
+    }
+  }
+
+  async compare(
+    name: string,
+    measure: (command: string) => Promise<Sample>,
+    rounds = this.#rounds,
+  ): Promise<void> {
+    await this.#measureRounds(name, rounds, (side) => measure(this.#commands[side]))
+  }
+
+  print(): void {
+    console.log(`\na = ${this.#commands.a}, b = ${this.#commands.b}; medians; ratio above 1: b is better`)
+    for (const row of this.rows) {
+      const value = (number: number): string => show(number, row.metric).padStart(12)
+      console.log(
+        `${row.name.padEnd(40)} ${row.metric.padEnd(26)} ${value(row.a)} ${value(row.b)} ${row.ratio.toFixed(2).padStart(7)}`,
+      )
+    }
+  }
+
+  /** Both sides in turn, and the order of the two turned round every round. */
+  async #measureRounds(
+    name: string,
+    rounds: number,
+    measure: (side: 'a' | 'b') => Promise<Sample>,
+  ): Promise<void> {
+    const taken: { a: Sample[]; b: Sample[] } = { a: [], b: [] }
+    for (let round = 0; round < rounds; round++) {
+      for (const side of round % 2 === 0 ? (['a', 'b'] as const) : (['b', 'a'] as const)) {
+        const sample = await measure(side)
+        taken[side].push(sample)
+        this.samples.push({ name, side, round, sample })
+        console.error(`${name}, ${this.#commands[side]}, round ${round + 1}: ${JSON.stringify(sample)}`)
+      }
+    }
+    for (const metric of Object.keys(taken.a[0] ?? {})) {
+      const [a, b] = [median(taken.a, metric), median(taken.b, metric)]
+      const better = higherIsBetter.has(metric) ? 'higher' : 'lower'
+      this.rows.push({ name, metric, better, a, b, ratio: better === 'higher' ? b / a : a / b })
+    }
+  }
+}
+
+function started(clusters: { a?: ServerCluster; b?: ServerCluster }, side: 'a' | 'b'): ServerCluster {
+  const cluster = clusters[side]
+  if (cluster === undefined) throw new Error(`side ${side} is not started`)
+  return cluster
+}
+
+async function store(
+  directory: string,
+  parts: readonly string[],
+  commands: { a: string; b: string },
+  bench: Bench,
+): Promise<void> {
+  const { commit, dirty } = describeCommit()
+  const date = new Date().toISOString().slice(0, 10)
+  const versions = { a: await versionOf(commands.a), b: await versionOf(commands.b) }
+  const result = {
+    date,
+    commit,
+    dirty,
+    machine: describeMachine(),
+    commands,
+    versions,
+    medians: bench.rows,
+    samples: bench.samples,
+  }
+  mkdirSync(directory, { recursive: true })
+  // With its parts: another run of the same day and commit must not overwrite it.
+  const path = `${directory}/${date}-${commit}-${parts.join('-')}.json`
+  writeFileSync(path, `${JSON.stringify(result, null, 2)}\n`)
+  console.log(`stored in ${path}`)
+}
+
+/** What the server says of itself, by the protocol. */
+async function versionOf(command: string): Promise<string> {
+  const cluster = await startCluster(command, { label: 'bench-version', size: 1 })
+  try {
+    const client = new GrpcClient(cluster.endpoints[0] ?? '')
+    const { version } = await client.must('status', {})
+    client.close()
+    return String(version)
+  } finally {
+    await cluster.stop()
+  }
+}
+
+function operationOf(name: string): OperationName {
+  const found = Object.keys(operations).find((operation) => operation.replaceAll(' ', '-') === name)
+  if (found === undefined) throw new Error(`no operation is called ${name}`)
+  return found as OperationName
+}
+
+function loadOf(name: string, percent: number): { name: string; load: Load } {
+  const load = loads[name as LoadName]
+  if (load === undefined) throw new Error(`no load is called ${name}`)
+  return {
+    name,
+    load: { ...load, requests: Math.max(load.connections, Math.round((load.requests * percent) / 100)) },
+  }
+}
+
+function median(samples: readonly Sample[], metric: string): number {
+  const sorted = samples.map((sample) => sample[metric] ?? Number.NaN).sort((a, b) => a - b)
+  const middle = Math.floor(sorted.length / 2)
+  const upper = sorted[middle] ?? Number.NaN
+  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? Number.NaN)) / 2
+}
+
+function show(value: number, metric: string): string {
+  if (metric.endsWith('Bytes')) return `${(value / 1024 / 1024).toFixed(1)} MiB`
+  return value >= 100 ? String(Math.round(value)) : value.toFixed(2)
+}
+
+await main()
