@@ -18,7 +18,7 @@ import {
   liftVoteBlock,
   tickElection,
 } from './election.ts'
-import { handleAppend, handleHeartbeat, handleInstallSnapshot, takeSnapshot } from './follower.ts'
+import { handleAppend, handleHeartbeat, handleInstallSnapshot, loseState, takeSnapshot } from './follower.ts'
 import { appendAsLeader } from './leader-log.ts'
 import { logStart } from './log.ts'
 import { followConfiguration, proposeChange } from './membership.ts'
@@ -107,6 +107,7 @@ export function createRaft(options: RaftOptions, restore: RaftRestore): RaftNode
       if (core.leadership !== undefined) handleUnreachable(core, core.leadership, id)
     },
     applied: (index) => applied(core, index),
+    stateLost: () => loseState(core),
     released: (base) => released(core, base),
     hasReady: () => hasReady(core),
     ready: () => takeReady(core),
@@ -128,6 +129,7 @@ function tick(core: Core): void {
     return
   }
   tickTransfer(core, leadership)
+  if (core.leadership !== leadership) return
   leadership.heartbeatElapsed++
   if (leadership.heartbeatElapsed >= core.options.heartbeatTicks) broadcastHeartbeats(core, leadership)
 }
