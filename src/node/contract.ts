@@ -36,7 +36,7 @@ export interface Group<Result> {
   readonly isSettledLeader: boolean
   /** True while this node is a learner: its door serves only what needs no quorum. */
   readonly isLearner: boolean
-  /** True while a snapshot replaces this replica's state: nothing may be read from it, not even stale. */
+  /** True while this replica has no state, or a snapshot replaces it: nothing may be read from it, not even stale. */
   readonly isRestoring: boolean
 
   /**

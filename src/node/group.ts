@@ -27,7 +27,7 @@ import {
   type SnapshotMark,
   type StorageOperation,
 } from '../raft/index.ts'
-import type { SnapshotStore } from '../snapshot/index.ts'
+import type { SnapshotFile, SnapshotStore } from '../snapshot/index.ts'
 import type { StoreBackend } from '../store/index.ts'
 import type { WriteAheadLog } from '../write-ahead-log/index.ts'
 import type { CallOptions, Group, GroupStatus, Member, Proposed } from './contract.ts'
@@ -50,6 +50,7 @@ import type { PeerMessage } from './peer-codec.ts'
 import { ReaderQueue } from './readers.ts'
 import { SnapshotTransfer } from './snapshot-transfer.ts'
 import type { SnapshotSource, StateMachine } from './state-machine.ts'
+import { StateRepair } from './state-repair.ts'
 import { StorageQueue } from './storage-queue.ts'
 import { StoreFlusher } from './store-flusher.ts'
 import { WaitingList } from './waiting-list.ts'
@@ -71,6 +72,11 @@ export interface GroupDependencies<Result> {
   readonly restore: RaftRestore
   /** The end of the log at the applied index, for the next snapshot. */
   readonly applied: LogEnd
+  /** The state was found wrong in an earlier life, and there is none now: `machine` is empty. */
+  readonly isStateLost: boolean
+  /** Note in the data directory, durably, that the state must not be used, or that it may be again. */
+  markStateLost(): Promise<void>
+  clearStateLost(): Promise<void>
   /** False: the message was dropped. */
   send(to: NodeId, message: PeerMessage): boolean
   /** The members that count changed: connect to them. */
@@ -87,6 +93,7 @@ interface Proposal {
 const applySliceMs = 5
 const applyClockEvery = 32
 const snapshotsKept = 2
+const stateLostText = 'the state of this member is thrown away, and the leader is asked for another'
 
 /**
  * One replicated group on this node: the single update queue, and the loop that carries what the rules decide to disk,
@@ -101,6 +108,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   readonly #flusher: StoreFlusher<Result>
   readonly #transfer: SnapshotTransfer
   readonly #digests: DigestComparison
+  readonly #repair: StateRepair
 
   // Inputs that wait for the next turn.
   readonly #events: (() => void)[] = []
@@ -201,11 +209,19 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       logger,
       snapshots: deps.snapshots,
       send: (to, message) => deps.send(to, message),
-      received: (file) => this.#event(() => this.#raft.snapshotReceived(file.mark)),
+      received: (file) => this.#event(() => this.#snapshotReceived(file)),
       sent: (to, result, end) => this.#event(() => this.#raft.snapshotSent(to, result, end)),
       failed: (error) => this.#fail(error),
     })
     this.#digests = new DigestComparison()
+    this.#repair = new StateRepair({
+      time,
+      mark: () => deps.markStateLost(),
+      clearMark: () => deps.clearStateLost(),
+      discard: () => this.#discardState(),
+      failed: (error) => this.#fail(error),
+    })
+    if (deps.isStateLost) this.#resumeRepair()
     this.#lastTickMs = time.monotonicMs()
     this.#lastRole = { role: this.#raft.role, term: this.#raft.term }
   }
@@ -223,7 +239,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       this.#end('stopped', 'this node is shutting down')
     }
     // Whatever still uses store and disk comes to its end first.
-    await Promise.all([this.#storage.settle(), this.#saving, this.#transfer.stop()])
+    await Promise.all([this.#storage.settle(), this.#saving, this.#transfer.stop(), this.#repair.stop()])
     await this.#flusher.drain()
   }
 
@@ -246,7 +262,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   }
 
   get isSettledLeader(): boolean {
-    return this.#raft.isSettledLeader
+    return this.#raft.isSettledLeader && !this.#repair.isLost
   }
 
   get isLearner(): boolean {
@@ -254,7 +270,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   }
 
   get isRestoring(): boolean {
-    return this.#isInstalling
+    return this.#isInstalling || this.#repair.isLost
   }
 
   get appliedDirectory(): Directory {
@@ -277,7 +293,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   }
 
   confirmLeadership(options: CallOptions): Promise<void> {
-    if (!this.#raft.isSettledLeader) return Promise.reject(this.#notLeader())
+    if (!this.isSettledLeader) return Promise.reject(this.#notLeader())
     return this.#read(options, true)
   }
 
@@ -391,6 +407,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       },
       problems: [
         ...(this.#problem === undefined ? [] : [this.#problem]),
+        ...(this.#repair.isLost ? [`CORRUPT: ${stateLostText}`] : []),
         ...(this.#isDiskFull ? ['the disk is full'] : []),
         ...(raft.leader === noNode ? ['no leader'] : []),
       ],
@@ -453,7 +470,9 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     while (this.#raft.hasReady()) this.#carryOut(this.#raft.ready())
     this.#applySlice()
     while (this.#raft.hasReady()) this.#carryOut(this.#raft.ready())
-    if (!this.#isInstalling) this.#flusher.poll()
+    // Last: a snapshot that is about to replace the state is in the storage queue by now.
+    this.#judgeDigests()
+    if (!this.isRestoring) this.#flusher.poll()
   }
 
   #carryOut(ready: Ready): void {
@@ -508,7 +527,9 @@ export class ReplicatedGroup<Result> implements Group<Result> {
         break
       case 'digest':
         this.#digests.reported(from, message)
-        this.#checkDigests()
+        break
+      case 'stateRequest':
+        this.#giveState(from, message.leastIndex)
         break
       case 'ping':
       case 'pong':
@@ -516,8 +537,9 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       case 'installSnapshot':
         this.#raft.step(message)
         if (this.#raft.leader === from && this.#raft.term === message.term) {
-          if (message.snapshot.end.index > this.#raft.commitIndex)
-            this.#transfer.begin(from, message.snapshot)
+          const { index } = message.snapshot.end
+          const isWanted = this.#repair.isReady && index >= this.#repair.leastIndex
+          if (isWanted || index > this.#raft.commitIndex) this.#transfer.begin(from, message.snapshot)
         }
         break
       default:
@@ -539,6 +561,8 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     if (this.#isDiskFull) {
       return new QuorateError('disk-full', 'the disk of this node is full')
     }
+    // Its answer would be made by applying it, and that may be left to the snapshot that brings the state.
+    if (this.#repair.isLost) return new QuorateError('no-leader', stateLostText)
     if (this.#proposals.isFull || this.#waiting.isFull) {
       return new QuorateError('overloaded', `${this.#waiting.size} commands are waiting already`)
     }
@@ -553,7 +577,9 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       if (this.#waiting.has(next.sequence)) batch.push(next)
     }
     const { leader } = this.#raft
-    if (this.#raft.role === 'leader') {
+    if (this.#repair.isLost) {
+      for (const { sequence } of batch) this.#refuse(sequence, 'no-leader')
+    } else if (this.#raft.role === 'leader') {
       const code = this.#proposeHere(batch, this.#deps.incarnation)
       if (code !== undefined) for (const { sequence } of batch) this.#refuse(sequence, code)
     } else if (leader === noNode) {
@@ -616,7 +642,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     low: number
     commands: readonly ForwardedCommand[]
   }): ErrorCode | undefined {
-    if (this.#raft.role !== 'leader') return 'no-leader'
+    if (this.#raft.role !== 'leader' || this.#repair.isLost) return 'no-leader'
     const { commandBytesMax } = this.#deps.limits
     // The other node may have been started with a larger limit.
     if (message.commands.some(({ command }) => command.length > commandBytesMax)) return 'request-too-large'
@@ -632,7 +658,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
 
   #applySlice(): void {
     // While a snapshot replaces the state there is no state to apply to.
-    if (this.#isInstalling) return
+    if (this.isRestoring) return
     const { time, limits } = this.#deps
     const startMs = time.monotonicMs()
     let done = 0
@@ -699,6 +725,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
 
   #read(options: CallOptions, leaderOnly: boolean): Promise<void> {
     if (this.#isStopped) return Promise.reject(stoppedError())
+    if (this.#repair.isLost) return Promise.reject(new QuorateError('no-leader', stateLostText))
     return new Promise((resolve, reject) => {
       const isIn = this.#readers.add({ deadlineMs: this.#deadline(options), leaderOnly, resolve, reject })
       if (isIn) this.#schedule()
@@ -850,17 +877,18 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#questions.expire(nowMs, 'timeout', 'the leader did not answer in time')
     this.#expireAppliedWaiters(nowMs)
     this.#storage.retry()
-    if (this.#isDiskFull && this.#raft.role === 'leader') this.#raft.resign()
+    if ((this.#isDiskFull || this.#repair.isLost) && this.#raft.role === 'leader') this.#raft.resign()
     this.#transfer.tick()
+    if (this.#repair.isReady) this.#askForState()
     this.#runDuties(nowMs, lateMs > electionMs)
-    if (this.#raft.isSettledLeader) this.#promoteWhoIsReady()
+    if (this.isSettledLeader) this.#promoteWhoIsReady()
     this.#forgetAnswered()
   }
 
   /** What the state machine wants its leader to do: only once leadership is settled, and never right after a pause. */
   #runDuties(nowMs: number, wasPaused: boolean): void {
     const duties = this.#machine.leader
-    if (!this.#raft.isSettledLeader) return
+    if (!this.isSettledLeader) return
     if (wasPaused) {
       if (this.#hasDuties) duties.suspend()
       this.#hasDuties = false
@@ -898,7 +926,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   }
 
   #takeUpDuties(): void {
-    if (!this.#raft.isSettledLeader || this.#hasDuties) return
+    if (!this.isSettledLeader || this.#hasDuties) return
     this.#hasDuties = true
     this.#machine.leader.start(this.#deps.time.monotonicMs())
   }
@@ -928,15 +956,17 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       leader,
       cause: change.cause,
     })
-    if (this.#hasDuties && change.role !== 'leader') {
-      this.#machine.leader.stop()
-      this.#hasDuties = false
-    }
+    if (change.role !== 'leader') this.#endDuties()
     // Whatever was on its way through the old leadership may or may not arrive: nobody can tell here.
     const text = 'the leader changed: the command may or may not have happened'
     if (change.role !== 'leader' || this.#forwarded.size > 0) this.#failOnTheWay(text)
     if (change.role !== 'leader')
       this.#questions.rejectAll('leader-changed', 'the leader changed before it answered')
+  }
+
+  #endDuties(): void {
+    if (this.#hasDuties) this.#machine.leader.stop()
+    this.#hasDuties = false
   }
 
   #failOnTheWay(text: string): void {
@@ -1005,17 +1035,21 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       this.#raft.snapshotSent(peer, 'failed', this.#appliedEnd)
       return
     }
-    const { term } = this.#raft
     const { mark } = newest
-    const isSent = this.#deps.send(peer, {
-      kind: 'installSnapshot',
-      from: this.nodeId,
-      to: peer,
-      term,
-      snapshot: mark,
-    })
-    if (isSent) this.#transfer.offer(peer, mark.end)
-    else this.#raft.snapshotSent(peer, 'failed', mark.end)
+    if (!this.#announce(peer, mark)) this.#raft.snapshotSent(peer, 'failed', mark.end)
+  }
+
+  #announce(to: NodeId, snapshot: SnapshotMark): boolean {
+    const { nodeId: from } = this
+    const { term } = this.#raft
+    const isSent = this.#deps.send(to, { kind: 'installSnapshot', from, to, term, snapshot })
+    if (isSent) this.#transfer.offer(to, snapshot.end)
+    return isSent
+  }
+
+  #snapshotReceived(file: SnapshotFile): void {
+    // It may have left the list since: it was sent before this replica's state turned out to be wrong.
+    if (this.#deps.snapshots.list().includes(file)) this.#raft.snapshotReceived(file.mark)
   }
 
   #maybeSnapshot(): void {
@@ -1040,7 +1074,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       release = resolve
     })
     await before
-    if (this.#isStopped || this.#isInstalling) {
+    if (this.#isStopped || this.isRestoring) {
       release()
       throw this.#isStopped ? stoppedError() : new QuorateError('no-leader', 'the state is being replaced')
     }
@@ -1084,10 +1118,15 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     const { snapshots, log, logger, time, group } = this.#deps
     const { source, mark } = await this.#openCut()
     const startMs = time.monotonicMs()
+    const lossCount = this.#repair.count
     this.#logBytesSinceSnapshot = 0
     try {
       const file = await snapshots.save(mark, () => source.next())
       this.#lastSnapshotIndex = Math.max(this.#lastSnapshotIndex, mark.end.index)
+      if (lossCount !== this.#repair.count) {
+        snapshots.forget(file)
+        return
+      }
       const ms = Math.round(time.monotonicMs() - startMs)
       logger.log('info', 'snapshot-saved', { index: mark.end.index, bytes: file.sizeBytes, ms })
     } finally {
@@ -1109,13 +1148,14 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     await snapshots.prune(kept + 1)
   }
 
-  /** Replaces state and log by the snapshot that was received. Runs alone in the storage queue. */
+  /** Replaces the state, and mostly the log, by the snapshot that was received. Runs alone in the storage queue. */
   async #install(operation: InstallOperation): Promise<void> {
     const { backend, snapshots, log, logger, group } = this.#deps
     // By its mark: while this one waited for its turn, a newer one may have come.
     const file = snapshots.list().find(({ mark }) => mark.end.index === operation.snapshot.end.index)
     assert(file !== undefined, 'the snapshot to install is here')
     this.#isInstalling = true
+    await this.#repair.marked()
     await this.#flusher.settle()
     await backend.clear()
     const sink = this.#machine.beginRestore()
@@ -1126,7 +1166,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     })
     sink.finish()
     await this.#flushRestored()
-    await log.reset(group, operation.end, operation.hardState)
+    if (!operation.keepsLog) await log.reset(group, operation.end, operation.hardState)
     const { end, configuration, configurationIndex } = file.mark
     assert(this.#machine.appliedIndex === end.index, 'the restored state stands at the mark of the snapshot')
     this.#committed = this.#committed.filter((entry) => entry.index > end.index)
@@ -1134,12 +1174,15 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#appliedConfiguration = { index: configurationIndex, configuration }
     this.#appliedDirectory = decodeDirectory(configuration.context)
     this.#lastSnapshotIndex = end.index
-    this.#baseIndex = end.index
+    if (!operation.keepsLog) this.#baseIndex = end.index
     this.#logBytesSinceSnapshot = 0
     this.#flusher.replaced(end.index)
-    this.#isInstalling = false
+    // What this replica said of the state before is over.
+    this.#digests.forgetOwn()
     logger.log('info', 'snapshot-installed', { index: end.index, bytes: file.sizeBytes })
     await snapshots.prune(snapshotsKept)
+    if (this.#repair.isLost) await this.#repaired(end.index)
+    this.#isInstalling = false
   }
 
   async #flushRestored(): Promise<void> {
@@ -1160,7 +1203,6 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     for (const peer of [...voters, ...learners]) {
       if (peer !== this.nodeId) this.#deps.send(peer, { kind: 'digest', index, digest })
     }
-    this.#checkDigests()
   }
 
   /** Which of the two is damaged is not known here: nothing was taken over, and a human hears of it. */
@@ -1172,12 +1214,73 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#deps.logger.log('error', 'logs-differ', { peer, index, term, chain, peerChain })
   }
 
-  #checkDigests(): void {
-    const wrong = this.#digests.disagreement(this.#raft.configuration.voters, this.nodeId)
-    if (wrong === undefined) return
-    const text = `CORRUPT: the state at index ${wrong.index} differs from that of a majority of the voters`
-    this.#problem = text
-    throw new QuorateError('replica-corrupt', text)
+  #judgeDigests(): void {
+    // A state that is being replaced is not worth a judgement.
+    if (this.isRestoring || this.#storage.hasInstall) return
+    const verdict = this.#digests.judge(this.#raft.configuration.voters, this.nodeId)
+    if (verdict?.kind === 'agrees') this.#repair.confirmed()
+    else if (verdict?.kind === 'undecided') throw corruptError(undecidedText(verdict.index))
+    else if (verdict?.kind === 'differs') {
+      if (this.#repair.isOnProbation) throw corruptError(differsAgainText(verdict.index))
+      this.#loseState(`the state at index ${verdict.index} differs from that of a majority of the voters`)
+    }
+  }
+
+  // ---- a state that is wrong ------------------------------------------------------------------------------------
+
+  /** Throws the state away and serves nothing, until the leader has given another. Votes and acknowledges all the same. */
+  #loseState(cause: string): void {
+    this.#deps.logger.log('error', 'state-wrong', { applied: this.#machine.appliedIndex, cause })
+    // Whoever read here has seen the state at the applied index: a snapshot before it would lead back.
+    this.#repair.begin(this.#appliedEnd.index)
+    this.#dropState()
+    this.#endDuties()
+    this.#failOnTheWay('the state of this member is wrong: the command may or may not have happened')
+    this.#readers.rejectAll('no-leader', stateLostText)
+    this.#raft.resign()
+    this.#schedule()
+  }
+
+  #resumeRepair(): void {
+    this.#deps.logger.log('warn', 'state-missing', { logBase: this.#appliedEnd.index })
+    this.#repair.resume(this.#appliedEnd.index)
+    this.#dropState()
+    this.#machine.beginRestore()
+  }
+
+  #dropState(): void {
+    const { snapshots } = this.#deps
+    for (const file of [...snapshots.list()]) snapshots.forget(file)
+    this.#committed = []
+    this.#raft.stateLost()
+  }
+
+  /** From here on the state machine refuses every read, and nothing of it reaches the store. */
+  async #discardState(): Promise<void> {
+    await this.#flusher.settle()
+    this.#machine.beginRestore()
+  }
+
+  /** Again and again: the leader may have to write a snapshot first, and may change. */
+  #askForState(): void {
+    const { leader, configuration } = this.#raft
+    if (this.#storage.hasInstall) return
+    if (configuration.voters.length === 1 && configuration.voters[0] === this.nodeId)
+      throw corruptError(aloneText)
+    if (leader === noNode || leader === this.nodeId || this.#transfer.isReceivingFrom(leader)) return
+    this.#deps.send(leader, { kind: 'stateRequest', leastIndex: this.#repair.leastIndex })
+  }
+
+  #giveState(to: NodeId, leastIndex: number): void {
+    if (this.#raft.role !== 'leader' || this.isRestoring) return
+    const newest = this.#deps.snapshots.list()[0]
+    if (newest !== undefined && newest.mark.end.index >= leastIndex) this.#announce(to, newest.mark)
+    else if (this.#appliedEnd.index >= leastIndex) this.#startSnapshot()
+  }
+
+  async #repaired(index: number): Promise<void> {
+    await this.#repair.finish()
+    this.#deps.logger.log('info', 'state-repaired', { index })
   }
 
   // ---- the end ------------------------------------------------------------------------------------------------
@@ -1197,8 +1300,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#isStopped = true
     this.#ticker?.cancel()
     this.#storage.stop()
-    if (this.#hasDuties) this.#machine.leader.stop()
-    this.#hasDuties = false
+    this.#endDuties()
     this.#waiting.rejectAll('outcome-unknown', `${text}: the command may or may not have happened`)
     this.#readers.rejectAll(code, text)
     this.#questions.rejectAll(code, text)
@@ -1227,6 +1329,27 @@ interface AppliedWaiter {
 function stoppedError(): QuorateError {
   return new QuorateError('stopped', 'this node is stopped')
 }
+
+function corruptError(text: string): QuorateError {
+  return new QuorateError('replica-corrupt', `CORRUPT: ${text}`)
+}
+
+function undecidedText(index: number): string {
+  return (
+    `the voters' states at index ${index} differ and no majority has the same, so none is known to be right. Decide ` +
+    'which member is to count, start that one, and remove and add the others again with empty data directories.'
+  )
+}
+
+function differsAgainText(index: number): string {
+  return (
+    `the state at index ${index} differs again from that of a majority, although the leader gave it anew: this member ` +
+    'computes something else than the others. Look for a different version of the program, or bad memory.'
+  )
+}
+
+const aloneText =
+  'the state was found wrong, and there is no other voter to take it from. Restore the data directory from a backup.'
 
 function refusalText(code: ErrorCode): string {
   if (code === 'no-leader') return 'there is no leader now, or it cannot be reached'

@@ -21,6 +21,7 @@ import { openSnapshotStore } from '../snapshot/index.ts'
 import type { StoreBackend } from '../store/index.ts'
 import { openWriteAheadLog, type WriteAheadLog } from '../write-ahead-log/index.ts'
 import type { Group } from './contract.ts'
+import { clearMark, hasMark, setMark } from './directory-marks.ts'
 import { ReplicatedGroup } from './group.ts'
 import type { Hello, RefusalReason, WhoAmI, YouAre } from './handshake.ts'
 import { type Identity, readIdentity, writeIdentity } from './identity.ts'
@@ -196,6 +197,7 @@ class RunningNode<Result> implements QuorateNode<Result> {
   #group: ReplicatedGroup<Result> | undefined
   #isOpen = false
   #isStopped = false
+  #hasFailed = false
   #failure: unknown
   #stopping: Promise<void> | undefined
 
@@ -273,6 +275,7 @@ class RunningNode<Result> implements QuorateNode<Result> {
     })
     this.#log = log
     if (!isReady) await writeIdentity(disk, dataDirectory, { ...this.#identity, isReady: true })
+    const isStateLost = await hasMark(disk, dataDirectory, 'state-lost')
     const snapshots = await openSnapshotStore({
       disk,
       time,
@@ -281,7 +284,7 @@ class RunningNode<Result> implements QuorateNode<Result> {
       clusterId,
       group: groupNumber,
     })
-    const backend = await this.#openBackend(`${dataDirectory}/store`)
+    const backend = await this.#openStore(isStateLost)
     this.#backend = backend
     const bootstrap = bootstrapConfiguration(this.#directory, isJoined)
     const { machine, restore, applied } = await recoverGroup<Result>({
@@ -291,6 +294,7 @@ class RunningNode<Result> implements QuorateNode<Result> {
       backend,
       logger,
       flushOperations: limits.flushOperations,
+      isStateLost,
       bootstrap,
       createMachine: (opened) => this.#options.createMachine(opened),
     })
@@ -309,6 +313,9 @@ class RunningNode<Result> implements QuorateNode<Result> {
       machine,
       restore,
       applied,
+      isStateLost,
+      markStateLost: () => setMark(disk, dataDirectory, 'state-lost'),
+      clearStateLost: () => clearMark(disk, dataDirectory, 'state-lost'),
       send: (to, message) => this.#send(to, message),
       directoryChanged: (directory) => this.#connect(directory),
       failed: (error) => this.#fail(error),
@@ -347,15 +354,45 @@ class RunningNode<Result> implements QuorateNode<Result> {
   }
 
   /** The store holds nothing that snapshot and log do not: a damaged one is thrown away and built anew. */
-  async #openBackend(directory: string): Promise<StoreBackend> {
-    const { disk, logger, openBackend } = this.#options
+  async #openStore(isStateLost: boolean): Promise<StoreBackend> {
+    const { disk, dataDirectory, logger, openBackend } = this.#options
+    const directory = `${dataDirectory}/store`
+    const wasClosed = await hasMark(disk, dataDirectory, 'store-closed')
+    // Before it is opened: from now on only an orderly end vouches for it.
+    if (wasClosed) await clearMark(disk, dataDirectory, 'store-closed')
+    if (isStateLost) await disk.removeTree(directory)
     try {
-      return await openBackend(directory)
+      const backend = await openBackend(directory)
+      if (wasClosed) return backend
+      const damage = await this.#verify(backend)
+      if (damage === undefined) return backend
+      await backend.close()
+      throw damage
     } catch (error) {
       if (!isQuorateError(error, 'data-damaged')) throw error
       logger.log('error', 'store-damaged', { directory, cause: error.message })
       await disk.removeTree(directory)
       return openBackend(directory)
+    }
+  }
+
+  /** Reads all of the store, in slices. What it should hold is the sum that every commit has left in it. */
+  async #verify(backend: StoreBackend): Promise<QuorateError | undefined> {
+    const { time, logger, createMachine } = this.#options
+    const startMs = time.monotonicMs()
+    try {
+      const slices = createMachine(backend).verify()
+      let slice = slices.next()
+      for (; slice.done !== true; slice = slices.next()) await time.yieldTurn()
+      logger.log('info', 'store-verified', {
+        isWhole: slice.value,
+        ms: Math.round(time.monotonicMs() - startMs),
+      })
+      if (slice.value) return undefined
+      return new QuorateError('data-damaged', 'the store does not hold what was written to it')
+    } catch (error) {
+      if (!isQuorateError(error, 'data-damaged')) throw error
+      return error
     }
   }
 
@@ -490,6 +527,7 @@ class RunningNode<Result> implements QuorateNode<Result> {
   #fail(error: unknown): void {
     if (this.#isStopped) return
     this.#isStopped = true
+    this.#hasFailed = true
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
     const code = isQuorateError(error) ? error.code : 'internal'
     this.#options.logger.log('error', 'node-failed', { code, cause: text })
@@ -513,6 +551,18 @@ class RunningNode<Result> implements QuorateNode<Result> {
       await this.#log?.close()
     } finally {
       await this.#backend?.close()
+    }
+    if (this.#isOpen && !this.#hasFailed) await this.#vouchForStore()
+  }
+
+  /** Without this the next start verifies the store: nothing but time is lost. */
+  async #vouchForStore(): Promise<void> {
+    const { disk, dataDirectory, logger } = this.#options
+    try {
+      await setMark(disk, dataDirectory, 'store-closed')
+    } catch (error) {
+      if (!isQuorateError(error)) throw error
+      logger.log('warn', 'store-not-marked', { cause: error.message })
     }
   }
 }

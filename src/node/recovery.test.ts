@@ -72,7 +72,10 @@ async function createDirectory(count: number, released = 0) {
   if (last !== undefined) await log.release(0, { index: last.index, term: last.term, chain: last.chain })
   await log.close()
   const snapshots = await openSnapshotStore({ ...common, directory: '/snapshots', group: 0 })
-  const recover = async (backend: StoreBackend): Promise<Recovered<unknown> & { log: WriteAheadLog }> => {
+  const recover = async (
+    backend: StoreBackend,
+    isStateLost = false,
+  ): Promise<Recovered<unknown> & { log: WriteAheadLog }> => {
     const opened = await openLog()
     const recovered = await recoverGroup({
       group: 0,
@@ -81,6 +84,7 @@ async function createDirectory(count: number, released = 0) {
       backend,
       logger: silentLogger,
       flushOperations: 100,
+      isStateLost,
       bootstrap,
       createMachine: (store) => createConsistentCore({ store: createStore(store) }),
     })
@@ -165,4 +169,22 @@ test('no whole snapshot reaches the beginning of the log: refused by name, nothi
   const size = disk.cachedBytes(file.path)?.length ?? 0
   disk.rot(file.path, { first: size >> 1, end: (size >> 1) + 1 })
   await assert.rejects(recover(newBackend()), (error) => isQuorateError(error, 'data-damaged'))
+})
+
+test('a state that is lost: neither store nor snapshot is used, and the log is whole', async () => {
+  const { snapshots, entries, recover } = await createDirectory(10, 4)
+  const mark = await saveSnapshot(snapshots, 8, 1)
+  const backend = newBackend()
+  await stateAt(backend, 9, 1)
+  const { applied, machine, restore } = await recover(backend, true)
+  assert.equal(machine.appliedIndex, 0, 'the machine is empty')
+  assert.deepEqual([applied.index, applied.chain], [4, entries[3]?.chain])
+  assert.deepEqual([restore.base.index, restore.end.index, restore.applied], [4, 10, 4])
+  assert.deepEqual(restore.hardState, { term: 1, vote: 2n, commit: 4 }, 'its vote is not forgotten')
+  assert.equal(restore.recent.at(-1)?.index, 10)
+  assert.equal(
+    snapshots.list()[0]?.mark.end.index,
+    mark.end.index,
+    'who counts is still read from its header',
+  )
 })

@@ -11,6 +11,9 @@ import type { StateMachine } from './state-machine.ts'
  * as it is when its applied index lies inside what the log can continue from; else it is emptied and rebuilt from the
  * newest whole snapshot, and the log from there. Nothing that was acknowledged can be missing: it is in the log, or in a
  * snapshot that was durable before the log let it go.
+ *
+ * A state that is lost is another matter: neither store nor snapshots may be used, so there is none until another member
+ * gives one. The log is left as it is, and nothing counts as applied but what it has released.
  */
 export interface RecoveryOptions<Result> {
   readonly group: number
@@ -19,6 +22,8 @@ export interface RecoveryOptions<Result> {
   readonly backend: StoreBackend
   readonly logger: Logger
   readonly flushOperations: number
+  /** The state was found wrong: the machine comes back empty, with `applied` at the base of the log. */
+  readonly isStateLost: boolean
   /** The configuration before the first entry of the log. */
   readonly bootstrap: Configuration
   createMachine(backend: StoreBackend): StateMachine<Result>
@@ -36,8 +41,9 @@ const noEnd: LogEnd = { index: 0, term: 0, chain: 0 }
 export async function recoverGroup<Result>(options: RecoveryOptions<Result>): Promise<Recovered<Result>> {
   const { log, group } = options
   let onDisk = log.recovered.find((candidate) => candidate.group === group) ?? emptyGroup(group)
+  if (options.isStateLost) await options.backend.clear()
   let machine = await openMachine(options)
-  let applied = await appliedEnd(options, onDisk, machine)
+  let applied = options.isStateLost ? onDisk.base : await appliedEnd(options, onDisk, machine)
   if (applied === undefined) {
     options.logger.log('warn', 'state-rebuild', {
       applied: machine.appliedIndex,
@@ -57,9 +63,11 @@ export async function recoverGroup<Result>(options: RecoveryOptions<Result>): Pr
       onDisk = { ...onDisk, hardState: raised, base: applied, end: applied, configurations: [] }
     }
   }
-  // From the applied entry on: raft has to know where everything that may yet be cut is attached.
-  const recent = await readAll(options, Math.max(applied.index, onDisk.base.index + 1), onDisk.end.index + 1)
   const { hardState, base, end, cutEnd } = onDisk
+  // From the applied entry on: raft has to know where everything that may yet be cut is attached. Without a state
+  // nothing is applied for now, and what is known to be committed need not be in memory.
+  const known = options.isStateLost ? Math.min(hardState.commit, end.index) : applied.index
+  const recent = await readAll(options, Math.max(known, base.index + 1), end.index + 1)
   const configurations = [...startConfigurations(options, onDisk), ...onDisk.configurations]
   const restore = { hardState, base, end, cutEnd, recent, configurations, applied: applied.index }
   return { machine, restore, applied }

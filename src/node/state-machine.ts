@@ -37,6 +37,8 @@ export interface StateMachine<Result> {
   /** Starts to replace the whole state: feed every chunk in order, then `finish`. The backend was cleared before. */
   beginRestore(): SnapshotSink
   readonly leader: LeaderDuties
+  /** In slices: reads all of the backend and says whether it holds what was written. Before anything is applied. */
+  verify(): Generator<void, boolean, void>
   /** Does a slice of background work (compaction of old revisions); false when there is nothing to do. */
   maintain(): boolean
 }

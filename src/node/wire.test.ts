@@ -44,6 +44,7 @@ const messages: PeerMessage[] = [
   { kind: 'snapshotPart', end, position: 65536, sizeBytes: 2 ** 33, bytes: utf8Encode('part') },
   { kind: 'snapshotGone', end },
   { kind: 'digest', index: 1024, digest: 2 ** 45 },
+  { kind: 'stateRequest', leastIndex: 2 ** 40 },
   { kind: 'ping' },
   { kind: 'pong' },
 ]

@@ -1,4 +1,11 @@
-import { bytesFromLatin1, emptyBytes, latin1FromBytes, QuorateError, SeededRandom } from '../base/index.ts'
+import {
+  bytesFromLatin1,
+  emptyBytes,
+  latin1FromBytes,
+  present,
+  QuorateError,
+  SeededRandom,
+} from '../base/index.ts'
 import {
   type Applied,
   type Compare,
@@ -13,7 +20,13 @@ import {
 } from '../consistent-core/index.ts'
 import type { Time } from '../io/index.ts'
 import { defaultGroupLimits, openNode, type QuorateNode } from '../node/index.ts'
-import { createMemoryBackend, createStore, type MemoryBackend, type StoreBackend } from '../store/index.ts'
+import {
+  createMemoryBackend,
+  createStore,
+  type MemoryBackend,
+  type StoreBackend,
+  type StoreReader,
+} from '../store/index.ts'
 import type { WatchRequest } from './check-watch.ts'
 import type { ModelCompare, ModelPair, ModelRequest, ModelResult, SimpleResult } from './kv-model.ts'
 import type {
@@ -43,6 +56,14 @@ export const startQuorate: StartServer = (setup) => {
   return start(setup, store)
 }
 
+/**
+ * The durable store of a member, for whoever rots it: what a read of it returns is what it holds, and changing those bytes
+ * changes it behind the program's back.
+ */
+export function storeOf(members: ServerSetup['members'], name: string): StoreReader {
+  return present(storesOf.get(members)?.get(name)?.backend, `${name} has run`)
+}
+
 /** The store of one machine: durable as the machine is, its commits as slow as a disk. */
 class StoreOfMachine {
   readonly #random: SeededRandom
@@ -53,7 +74,17 @@ class StoreOfMachine {
     this.#random = new SeededRandom(seed)
   }
 
-  open(time: Time): MemoryBackend {
+  get backend(): MemoryBackend | undefined {
+    return this.#backend
+  }
+
+  /** Empty when the directory is new: whoever removes it removes what the store held. */
+  async open({ disk, time }: ServerSetup['world'], directory: string): Promise<MemoryBackend> {
+    if (!(await disk.exists(directory))) {
+      this.#backend?.crash()
+      this.#backend = undefined
+      await disk.makeDirectory(directory)
+    }
     this.#time = time
     const schedule = (finish: () => void): Promise<void> =>
       new Promise((resolve, reject) => {
@@ -104,7 +135,8 @@ async function start(setup: ServerSetup, store: StoreOfMachine): Promise<Simulat
       flushIntervalMs: 50,
     },
     segmentBytesMax: tuning.segmentBytesMax,
-    openBackend: () => Promise.resolve(seeminglySmall(store.open(world.time), tuning.snapshotEntries)),
+    openBackend: async (directory) =>
+      seeminglySmall(await store.open(world, directory), tuning.snapshotEntries),
     createMachine: (backend) => {
       core = createConsistentCore({ store: createStore(backend), leaseTtlSecondsMin })
       return core
