@@ -552,6 +552,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       // Whoever gave up before the command went anywhere: it need not happen.
       if (this.#waiting.has(next.sequence)) batch.push(next)
     }
+    if (batch.length === 0) return
     const { leader } = this.#raft
     if (this.#raft.role === 'leader') {
       const code = this.#proposeHere(batch, this.#deps.incarnation)
