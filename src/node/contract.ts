@@ -60,7 +60,9 @@ export interface Group<Result> {
   setQuestionHandler(handler: (question: Uint8Array) => Promise<Uint8Array>): void
 
   members(): readonly Member[]
-  /** Each resolves with the members after the change is committed. Errors: the membership codes. */
+  /**
+   * Each resolves with the members after the change is committed. Errors: the membership codes, and those of `propose`.
+   */
   addMember(
     peerUrls: readonly string[],
     isLearner: boolean,
@@ -69,7 +71,7 @@ export interface Group<Result> {
   removeMember(id: NodeId, options: CallOptions): Promise<readonly Member[]>
   updateMember(id: NodeId, peerUrls: readonly string[], options: CallOptions): Promise<readonly Member[]>
   promoteMember(id: NodeId, options: CallOptions): Promise<readonly Member[]>
-  /** Leader only (`not-leader`); `transferee-invalid`; `timeout`. Resolves when the target leads. */
+  /** Leader only (`not-leader`); `transferee-invalid`; `outcome-unknown`. Resolves when the target leads. */
   transferLeadership(to: NodeId, options: CallOptions): Promise<void>
 
   status(): GroupStatus

@@ -16,6 +16,7 @@ import { createMemoryBackend, createStore } from '../store/index.ts'
 import { openWriteAheadLog } from '../write-ahead-log/index.ts'
 import type { CallOptions, Proposed } from './contract.ts'
 import { ReplicatedGroup } from './group.ts'
+import { type Directory, encodeDirectory } from './members.ts'
 import { defaultGroupLimits, type GroupLimits } from './options.ts'
 import type { PeerMessage } from './peer-codec.ts'
 import { recoverGroup } from './recovery.ts'
@@ -23,6 +24,19 @@ import { recoverGroup } from './recovery.ts'
 const self: NodeId = 1n
 const peers: readonly NodeId[] = [2n, 3n]
 const voters = [self, ...peers]
+const directory: Directory = {
+  members: voters.map((id) => ({
+    id,
+    directoryId: id,
+    name: `n${id}`,
+    peerUrls: [`http://n${id}:2380`],
+    clientUrls: [],
+    isLearner: false,
+    promoteWhenReady: false,
+  })),
+  removed: [],
+  clusterVersion: 1,
+}
 
 class HandTime implements Time {
   nowMs = 1_000
@@ -108,7 +122,7 @@ async function openGroup(change: Partial<GroupLimits> = {}): Promise<Fixture> {
     backend,
     logger: silentLogger,
     flushOperations: 100,
-    bootstrap: { voters, outgoing: [], learners: [], context: emptyBytes },
+    bootstrap: { voters, outgoing: [], learners: [], context: encodeDirectory(directory) },
     createMachine: (store) => {
       core = createConsistentCore({ store: createStore(store) })
       return core
@@ -223,4 +237,21 @@ test('a command whose time was up before it went anywhere is given up, and the l
   assert.equal((await next).result.revision, 2)
   assert.deepEqual(failures, [])
   assert.ok(group.isSettledLeader)
+})
+
+test('a member change and a transfer that were begun are not denied when this node stops', async () => {
+  for (const begin of ['change', 'transfer'] as const) {
+    const fixture = await openLeader()
+    const { group, sent, time } = fixture
+    const options = { timeoutMs: 5_000 }
+    const begun: Promise<unknown> =
+      begin === 'change'
+        ? group.addMember(['http://n4:2380'], true, options)
+        : group.transferLeadership(2n, options)
+    await time.settle()
+    const kind = begin === 'change' ? 'appendRequest' : 'timeoutNow'
+    assert.ok(sent.some(({ message }) => message.kind === kind))
+    group.fail(new Error('the test ends it'))
+    await assert.rejects(begun, (error) => isQuorateError(error, 'outcome-unknown'))
+  }
 })

@@ -355,11 +355,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#event(() => {
       this.#raft.transferLeadership(to)
     })
-    await this.waitApplied(() => this.#raft.leader === to, options).catch((error: unknown) => {
-      if (isQuorateError(error, 'revision-wait-timeout'))
-        throw new QuorateError('timeout', 'the transfer took too long')
-      throw error
-    })
+    await this.#waitForEnd(() => this.#raft.leader === to, options)
   }
 
   status(): GroupStatus {
@@ -755,12 +751,15 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     const { time, limits } = this.#deps
     const deadlineMs = this.#deadline(options)
     const bytes = encodeMembershipRequest(request)
+    if (this.#isStopped) throw stoppedError()
     for (;;) {
       const timeoutMs = Math.max(1, deadlineMs - time.monotonicMs())
       try {
         await this.#ask('node', bytes, { timeoutMs })
         break
       } catch (error) {
+        // The leader may have begun it all the same.
+        if (isQuorateError(error, 'stopped')) throw unknownOutcome(error)
         const isLate = time.monotonicMs() + limits.tickMs >= deadlineMs
         if (isLate || !isQuorateError(error, 'change-in-progress')) throw error
         await new Promise<void>((resolve) => {
@@ -769,9 +768,13 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       }
     }
     const timeoutMs = Math.max(1, deadlineMs - time.monotonicMs())
-    await this.waitApplied(() => this.#isChangeOver(request), { timeoutMs }).catch((error: unknown) => {
-      if (!isQuorateError(error, 'revision-wait-timeout')) throw error
-      throw new QuorateError('outcome-unknown', 'the member change was begun and not confirmed in time')
+    await this.#waitForEnd(() => this.#isChangeOver(request), { timeoutMs })
+  }
+
+  /** What was begun can end well after nobody waits for it any more. */
+  async #waitForEnd(isReached: () => boolean, options: CallOptions): Promise<void> {
+    await this.waitApplied(isReached, options).catch((error: unknown) => {
+      throw isQuorateError(error) ? unknownOutcome(error) : error
     })
   }
 
@@ -1227,6 +1230,10 @@ interface AppliedWaiter {
 
 function stoppedError(): QuorateError {
   return new QuorateError('stopped', 'this node is stopped')
+}
+
+function unknownOutcome(cause: QuorateError): QuorateError {
+  return new QuorateError('outcome-unknown', `begun, and its end was not seen: ${cause.message}`, { cause })
 }
 
 function refusalText(code: ErrorCode): string {
