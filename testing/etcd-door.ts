@@ -91,7 +91,6 @@ export class TestGroup implements Group<Applied> {
   term = 2
   leader: NodeId = self.id
   isLearner = false
-  isRestoring = false
   /** Every call of the group that is named here is refused with that code. */
   readonly failures: Map<string, ErrorCode> = new Map()
   readonly calls: string[] = []

@@ -36,8 +36,6 @@ export interface Group<Result> {
   readonly isSettledLeader: boolean
   /** True while this node is a learner: its door serves only what needs no quorum. */
   readonly isLearner: boolean
-  /** True while a snapshot replaces this replica's state: nothing may be read from it, not even stale. */
-  readonly isRestoring: boolean
 
   /**
    * Sends a command through the log, forwarding it to the leader if need be (at most once), and resolves when this

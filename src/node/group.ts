@@ -33,6 +33,7 @@ import type { WriteAheadLog } from '../write-ahead-log/index.ts'
 import type { CallOptions, Group, GroupStatus, Member, Proposed } from './contract.ts'
 import { DigestComparison } from './digest-comparison.ts'
 import { decodeEnvelope, encodeEnvelope, type Incarnation } from './envelope.ts'
+import { loadSnapshot } from './load-snapshot.ts'
 import { configurationOf, type Directory, decodeDirectory, publicMember } from './members.ts'
 import {
   changeDirectory,
@@ -251,10 +252,6 @@ export class ReplicatedGroup<Result> implements Group<Result> {
 
   get isLearner(): boolean {
     return this.#raft.configuration.learners.includes(this.nodeId)
-  }
-
-  get isRestoring(): boolean {
-    return this.#isInstalling
   }
 
   get appliedDirectory(): Directory {
@@ -1121,18 +1118,12 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     assert(file !== undefined, 'the snapshot to install is here')
     this.#isInstalling = true
     await this.#flusher.settle()
-    await backend.clear()
-    const sink = this.#machine.beginRestore()
-    await snapshots.load(file, async (chunk) => {
+    const { flushOperations } = this.#deps.limits
+    await loadSnapshot({ machine: this.#machine, backend, snapshots, flushOperations }, file, () => {
       if (this.#isStopped) throw stoppedError()
-      sink.write(chunk)
-      if (this.#machine.pending.operations > this.#deps.limits.flushOperations) await this.#flushRestored()
     })
-    sink.finish()
-    await this.#flushRestored()
     await log.reset(group, operation.end, operation.hardState)
     const { end, configuration, configurationIndex } = file.mark
-    assert(this.#machine.appliedIndex === end.index, 'the restored state stands at the mark of the snapshot')
     this.#committed = this.#committed.filter((entry) => entry.index > end.index)
     this.#appliedEnd = end
     this.#appliedConfiguration = { index: configurationIndex, configuration }
@@ -1144,15 +1135,6 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#isInstalling = false
     logger.log('info', 'snapshot-installed', { index: end.index, bytes: file.sizeBytes })
     await snapshots.prune(snapshotsKept)
-  }
-
-  async #flushRestored(): Promise<void> {
-    for (;;) {
-      const taken = this.#machine.takeBatch()
-      if (taken === undefined) return
-      await this.#deps.backend.commit(taken.batch)
-      this.#machine.flushed()
-    }
   }
 
   // ---- comparing replicas ---------------------------------------------------------------------------------------
