@@ -33,6 +33,7 @@ import type { WriteAheadLog } from '../write-ahead-log/index.ts'
 import type { CallOptions, Group, GroupStatus, Member, Proposed } from './contract.ts'
 import { DigestComparison } from './digest-comparison.ts'
 import { decodeEnvelope, encodeEnvelope, type Incarnation } from './envelope.ts'
+import { loadSnapshot } from './load-snapshot.ts'
 import { configurationOf, type Directory, decodeDirectory, publicMember } from './members.ts'
 import {
   changeDirectory,
@@ -253,10 +254,6 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     return this.#raft.configuration.learners.includes(this.nodeId)
   }
 
-  get isRestoring(): boolean {
-    return this.#isInstalling
-  }
-
   get appliedDirectory(): Directory {
     return this.#appliedDirectory
   }
@@ -356,11 +353,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#event(() => {
       this.#raft.transferLeadership(to)
     })
-    await this.waitApplied(() => this.#raft.leader === to, options).catch((error: unknown) => {
-      if (isQuorateError(error, 'revision-wait-timeout'))
-        throw new QuorateError('timeout', 'the transfer took too long')
-      throw error
-    })
+    await this.#waitForEnd(() => this.#raft.leader === to, options)
   }
 
   status(): GroupStatus {
@@ -554,6 +547,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       // Whoever gave up before the command went anywhere: it need not happen.
       if (this.#waiting.has(next.sequence)) batch.push(next)
     }
+    if (batch.length === 0) return
     const { leader } = this.#raft
     if (this.#raft.role === 'leader') {
       const code = this.#proposeHere(batch, this.#deps.incarnation)
@@ -756,12 +750,15 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     const { time, limits } = this.#deps
     const deadlineMs = this.#deadline(options)
     const bytes = encodeMembershipRequest(request)
+    if (this.#isStopped) throw stoppedError()
     for (;;) {
       const timeoutMs = Math.max(1, deadlineMs - time.monotonicMs())
       try {
         await this.#ask('node', bytes, { timeoutMs })
         break
       } catch (error) {
+        // The leader may have begun it all the same.
+        if (isQuorateError(error, 'stopped')) throw unknownOutcome(error)
         const isLate = time.monotonicMs() + limits.tickMs >= deadlineMs
         if (isLate || !isQuorateError(error, 'change-in-progress')) throw error
         await new Promise<void>((resolve) => {
@@ -770,9 +767,13 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       }
     }
     const timeoutMs = Math.max(1, deadlineMs - time.monotonicMs())
-    await this.waitApplied(() => this.#isChangeOver(request), { timeoutMs }).catch((error: unknown) => {
-      if (!isQuorateError(error, 'revision-wait-timeout')) throw error
-      throw new QuorateError('outcome-unknown', 'the member change was begun and not confirmed in time')
+    await this.#waitForEnd(() => this.#isChangeOver(request), { timeoutMs })
+  }
+
+  /** What was begun can end well after nobody waits for it any more. */
+  async #waitForEnd(isReached: () => boolean, options: CallOptions): Promise<void> {
+    await this.waitApplied(isReached, options).catch((error: unknown) => {
+      throw isQuorateError(error) ? unknownOutcome(error) : error
     })
   }
 
@@ -1119,18 +1120,12 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     assert(file !== undefined, 'the snapshot to install is here')
     this.#isInstalling = true
     await this.#flusher.settle()
-    await backend.clear()
-    const sink = this.#machine.beginRestore()
-    await snapshots.load(file, async (chunk) => {
+    const { flushOperations } = this.#deps.limits
+    await loadSnapshot({ machine: this.#machine, backend, snapshots, flushOperations }, file, () => {
       if (this.#isStopped) throw stoppedError()
-      sink.write(chunk)
-      if (this.#machine.pending.operations > this.#deps.limits.flushOperations) await this.#flushRestored()
     })
-    sink.finish()
-    await this.#flushRestored()
     await log.reset(group, operation.end, operation.hardState)
     const { end, configuration, configurationIndex } = file.mark
-    assert(this.#machine.appliedIndex === end.index, 'the restored state stands at the mark of the snapshot')
     this.#committed = this.#committed.filter((entry) => entry.index > end.index)
     this.#appliedEnd = end
     this.#appliedConfiguration = { index: configurationIndex, configuration }
@@ -1142,15 +1137,6 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#isInstalling = false
     logger.log('info', 'snapshot-installed', { index: end.index, bytes: file.sizeBytes })
     await snapshots.prune(snapshotsKept)
-  }
-
-  async #flushRestored(): Promise<void> {
-    for (;;) {
-      const taken = this.#machine.takeBatch()
-      if (taken === undefined) return
-      await this.#deps.backend.commit(taken.batch)
-      this.#machine.flushed()
-    }
   }
 
   // ---- comparing replicas ---------------------------------------------------------------------------------------
@@ -1228,6 +1214,10 @@ interface AppliedWaiter {
 
 function stoppedError(): QuorateError {
   return new QuorateError('stopped', 'this node is stopped')
+}
+
+function unknownOutcome(cause: QuorateError): QuorateError {
+  return new QuorateError('outcome-unknown', `begun, and its end was not seen: ${cause.message}`, { cause })
 }
 
 function refusalText(code: ErrorCode): string {
