@@ -241,7 +241,10 @@ export interface LeaseView {
 
 // ---- the core --------------------------------------------------------------------------------------------------
 
-/** Reads see the applied state of this replica; whoever needs linearizability passes a read barrier first. */
+/**
+ * Reads see the applied state of this replica; whoever needs linearizability passes a read barrier first. While a
+ * snapshot takes its place they throw `leader-changed`, and so does the creation of a watcher.
+ */
 export interface ConsistentCoreReads {
   /** Store revision: 1 when empty, plus one per changing command. */
   readonly revision: number

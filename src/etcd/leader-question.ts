@@ -89,10 +89,17 @@ function lookUp(
   leases: readonly LeaseId[],
 ): (number | undefined)[] {
   if (!from.group.isSettledLeader) throw new QuorateError('leader-changed', 'another member leads now')
-  if (kind === 'remaining')
-    return leases.map((id) => from.core.lease(id, from.time.monotonicMs())?.remainingSeconds)
   const nowMs = from.time.monotonicMs()
+  if (kind === 'remaining') return leases.map((id) => remaining(from, id, nowMs))
   return leases.map((id) => from.core.renewLease(id, nowMs) || undefined)
+}
+
+/** A new leader is settled before its clocks run: until then a lease that exists is not unknown, nobody can tell its time. */
+function remaining(from: EtcdDependencies, id: LeaseId, nowMs: number): number | undefined {
+  const lease = from.core.lease(id, nowMs)
+  if (lease !== undefined && lease.remainingSeconds === undefined)
+    throw new QuorateError('not-leader', 'the clocks of the leases do not run here yet')
+  return lease?.remainingSeconds
 }
 
 function encodeQuestion(question: LeaseQuestion, leases: readonly LeaseId[]): Uint8Array {

@@ -33,6 +33,7 @@ import type { WriteAheadLog } from '../write-ahead-log/index.ts'
 import type { CallOptions, Group, GroupStatus, Member, Proposed } from './contract.ts'
 import { DigestComparison } from './digest-comparison.ts'
 import { decodeEnvelope, encodeEnvelope, type Incarnation } from './envelope.ts'
+import { loadSnapshot } from './load-snapshot.ts'
 import { configurationOf, type Directory, decodeDirectory, publicMember } from './members.ts'
 import {
   changeDirectory,
@@ -109,6 +110,8 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   readonly #transfer: SnapshotTransfer
   readonly #digests: DigestComparison
   readonly #repair: StateRepair
+  /** The voters' states differ at this index, and nobody knows which is right. */
+  #undecidedIndex: number | undefined
 
   // Inputs that wait for the next turn.
   readonly #events: (() => void)[] = []
@@ -269,10 +272,6 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     return this.#raft.configuration.learners.includes(this.nodeId)
   }
 
-  get isRestoring(): boolean {
-    return this.#isInstalling || this.#repair.isLost
-  }
-
   get appliedDirectory(): Directory {
     return this.#appliedDirectory
   }
@@ -359,7 +358,8 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     facts: { name: string; clientUrls: readonly string[]; directoryId: bigint },
     options: CallOptions,
   ): Promise<void> {
-    await this.#changeMembers({ kind: 'publish', id: this.nodeId, ...facts }, options)
+    const { commandVersion } = this.#machine
+    await this.#changeMembers({ kind: 'publish', id: this.nodeId, ...facts, commandVersion }, options)
   }
 
   async transferLeadership(to: NodeId, options: CallOptions): Promise<void> {
@@ -371,11 +371,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#event(() => {
       this.#raft.transferLeadership(to)
     })
-    await this.waitApplied(() => this.#raft.leader === to, options).catch((error: unknown) => {
-      if (isQuorateError(error, 'revision-wait-timeout'))
-        throw new QuorateError('timeout', 'the transfer took too long')
-      throw error
-    })
+    await this.#waitForEnd(() => this.#raft.leader === to, options)
   }
 
   status(): GroupStatus {
@@ -394,6 +390,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       durableAppliedIndex: this.#flusher.durableIndex,
       lowWaterMark: this.#baseIndex,
       digest: this.#machine.digest,
+      clusterVersion: this.#appliedDirectory.clusterVersion,
       peers: raft.progress(),
       queues: {
         update: { size: this.#proposals.size, bound: limits.updateQueueMax },
@@ -472,7 +469,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     while (this.#raft.hasReady()) this.#carryOut(this.#raft.ready())
     // Last: a snapshot that is about to replace the state is in the storage queue by now.
     this.#judgeDigests()
-    if (!this.isRestoring) this.#flusher.poll()
+    if (!this.#isReplacing) this.#flusher.poll()
   }
 
   #carryOut(ready: Ready): void {
@@ -576,6 +573,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       // Whoever gave up before the command went anywhere: it need not happen.
       if (this.#waiting.has(next.sequence)) batch.push(next)
     }
+    if (batch.length === 0) return
     const { leader } = this.#raft
     if (this.#repair.isLost) {
       for (const { sequence } of batch) this.#refuse(sequence, 'no-leader')
@@ -658,7 +656,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
 
   #applySlice(): void {
     // While a snapshot replaces the state there is no state to apply to.
-    if (this.isRestoring) return
+    if (this.#isReplacing) return
     const { time, limits } = this.#deps
     const startMs = time.monotonicMs()
     let done = 0
@@ -781,12 +779,15 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     const { time, limits } = this.#deps
     const deadlineMs = this.#deadline(options)
     const bytes = encodeMembershipRequest(request)
+    if (this.#isStopped) throw stoppedError()
     for (;;) {
       const timeoutMs = Math.max(1, deadlineMs - time.monotonicMs())
       try {
         await this.#ask('node', bytes, { timeoutMs })
         break
       } catch (error) {
+        // The leader may have begun it all the same.
+        if (isQuorateError(error, 'stopped')) throw unknownOutcome(error)
         const isLate = time.monotonicMs() + limits.tickMs >= deadlineMs
         if (isLate || !isQuorateError(error, 'change-in-progress')) throw error
         await new Promise<void>((resolve) => {
@@ -795,9 +796,13 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       }
     }
     const timeoutMs = Math.max(1, deadlineMs - time.monotonicMs())
-    await this.waitApplied(() => this.#isChangeOver(request), { timeoutMs }).catch((error: unknown) => {
-      if (!isQuorateError(error, 'revision-wait-timeout')) throw error
-      throw new QuorateError('outcome-unknown', 'the member change was begun and not confirmed in time')
+    await this.#waitForEnd(() => this.#isChangeOver(request), { timeoutMs })
+  }
+
+  /** What was begun can end well after nobody waits for it any more. */
+  async #waitForEnd(isReached: () => boolean, options: CallOptions): Promise<void> {
+    await this.waitApplied(isReached, options).catch((error: unknown) => {
+      throw isQuorateError(error) ? unknownOutcome(error) : error
     })
   }
 
@@ -859,6 +864,8 @@ export class ReplicatedGroup<Result> implements Group<Result> {
 
   #tick(): void {
     const { time, limits } = this.#deps
+    // Not before this node's own digest has left: the others cannot judge without it.
+    if (this.#undecidedIndex !== undefined) throw corruptError(undecidedText(this.#undecidedIndex))
     const nowMs = time.monotonicMs()
     const lateMs = nowMs - this.#lastTickMs
     this.#lastTickMs = nowMs
@@ -1074,7 +1081,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       release = resolve
     })
     await before
-    if (this.#isStopped || this.isRestoring) {
+    if (this.#isStopped || this.#isReplacing) {
       release()
       throw this.#isStopped ? stoppedError() : new QuorateError('no-leader', 'the state is being replaced')
     }
@@ -1157,18 +1164,12 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#isInstalling = true
     await this.#repair.marked()
     await this.#flusher.settle()
-    await backend.clear()
-    const sink = this.#machine.beginRestore()
-    await snapshots.load(file, async (chunk) => {
+    const { flushOperations } = this.#deps.limits
+    await loadSnapshot({ machine: this.#machine, backend, snapshots, flushOperations }, file, () => {
       if (this.#isStopped) throw stoppedError()
-      sink.write(chunk)
-      if (this.#machine.pending.operations > this.#deps.limits.flushOperations) await this.#flushRestored()
     })
-    sink.finish()
-    await this.#flushRestored()
     if (!operation.keepsLog) await log.reset(group, operation.end, operation.hardState)
     const { end, configuration, configurationIndex } = file.mark
-    assert(this.#machine.appliedIndex === end.index, 'the restored state stands at the mark of the snapshot')
     this.#committed = this.#committed.filter((entry) => entry.index > end.index)
     this.#appliedEnd = end
     this.#appliedConfiguration = { index: configurationIndex, configuration }
@@ -1183,15 +1184,6 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     await snapshots.prune(snapshotsKept)
     if (this.#repair.isLost) await this.#repaired(end.index)
     this.#isInstalling = false
-  }
-
-  async #flushRestored(): Promise<void> {
-    for (;;) {
-      const taken = this.#machine.takeBatch()
-      if (taken === undefined) return
-      await this.#deps.backend.commit(taken.batch)
-      this.#machine.flushed()
-    }
   }
 
   // ---- comparing replicas ---------------------------------------------------------------------------------------
@@ -1216,10 +1208,10 @@ export class ReplicatedGroup<Result> implements Group<Result> {
 
   #judgeDigests(): void {
     // A state that is being replaced is not worth a judgement.
-    if (this.isRestoring || this.#storage.hasInstall) return
+    if (this.#isReplacing || this.#storage.hasInstall) return
     const verdict = this.#digests.judge(this.#raft.configuration.voters, this.nodeId)
     if (verdict?.kind === 'agrees') this.#repair.confirmed()
-    else if (verdict?.kind === 'undecided') throw corruptError(undecidedText(verdict.index))
+    else if (verdict?.kind === 'undecided') this.#undecidedIndex ??= verdict.index
     else if (verdict?.kind === 'differs') {
       if (this.#repair.isOnProbation) throw corruptError(differsAgainText(verdict.index))
       this.#loseState(`the state at index ${verdict.index} differs from that of a majority of the voters`)
@@ -1227,6 +1219,11 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   }
 
   // ---- a state that is wrong ------------------------------------------------------------------------------------
+
+  /** There is no state, or a snapshot takes its place just now. */
+  get #isReplacing(): boolean {
+    return this.#isInstalling || this.#repair.isLost
+  }
 
   /** Throws the state away and serves nothing, until the leader has given another. Votes and acknowledges all the same. */
   #loseState(cause: string): void {
@@ -1272,7 +1269,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   }
 
   #giveState(to: NodeId, leastIndex: number): void {
-    if (this.#raft.role !== 'leader' || this.isRestoring) return
+    if (this.#raft.role !== 'leader' || this.#isReplacing) return
     const newest = this.#deps.snapshots.list()[0]
     if (newest !== undefined && newest.mark.end.index >= leastIndex) this.#announce(to, newest.mark)
     else if (this.#appliedEnd.index >= leastIndex) this.#startSnapshot()
@@ -1350,6 +1347,10 @@ function differsAgainText(index: number): string {
 
 const aloneText =
   'the state was found wrong, and there is no other voter to take it from. Restore the data directory from a backup.'
+
+function unknownOutcome(cause: QuorateError): QuorateError {
+  return new QuorateError('outcome-unknown', `begun, and its end was not seen: ${cause.message}`, { cause })
+}
 
 function refusalText(code: ErrorCode): string {
   if (code === 'no-leader') return 'there is no leader now, or it cannot be reached'

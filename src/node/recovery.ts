@@ -1,9 +1,10 @@
 import { assert, isQuorateError, noNode, QuorateError } from '../base/index.ts'
 import type { Logger } from '../io/index.ts'
 import type { Configuration, Entry, LogEnd, RaftRestore } from '../raft/index.ts'
-import type { SnapshotFile, SnapshotStore } from '../snapshot/index.ts'
+import type { SnapshotStore } from '../snapshot/index.ts'
 import type { StoreBackend } from '../store/index.ts'
 import type { RecoveredGroup, WriteAheadLog } from '../write-ahead-log/index.ts'
+import { loadSnapshot } from './load-snapshot.ts'
 import type { StateMachine } from './state-machine.ts'
 
 /**
@@ -129,7 +130,7 @@ async function rebuild<Result>(
   for (const file of [...snapshots.list()]) {
     if (file.mark.end.index < onDisk.base.index) break
     try {
-      await load(options, file, machine)
+      await loadSnapshot({ ...options, machine }, file)
       logger.log('info', 'state-from-snapshot', { index: file.mark.end.index, path: file.path })
       return file.mark.end
     } catch (error) {
@@ -143,30 +144,6 @@ async function rebuild<Result>(
     'data-damaged',
     `the state must be rebuilt, the log begins at index ${onDisk.base.index + 1}, and no whole snapshot reaches that ` +
       'far. Remove this member and add it again with an empty data directory.',
-  )
-}
-
-async function load<Result>(
-  { snapshots, backend, flushOperations }: RecoveryOptions<Result>,
-  file: SnapshotFile,
-  machine: StateMachine<Result>,
-): Promise<void> {
-  const flush = async (): Promise<void> => {
-    for (let taken = machine.takeBatch(); taken !== undefined; taken = machine.takeBatch()) {
-      await backend.commit(taken.batch)
-      machine.flushed()
-    }
-  }
-  const sink = machine.beginRestore()
-  await snapshots.load(file, async (chunk) => {
-    sink.write(chunk)
-    if (machine.pending.operations > flushOperations) await flush()
-  })
-  sink.finish()
-  await flush()
-  assert(
-    machine.appliedIndex === file.mark.end.index,
-    'the restored state stands at the mark of the snapshot',
   )
 }
 

@@ -6,9 +6,9 @@ import { type CallResult, ClientPaths } from './client.ts'
 import { type ClusterNode, SimulatedCluster } from './cluster.ts'
 import type { ModelRequest } from './kv-model.ts'
 import { drawOptions } from './options.ts'
-import { startQuorate } from './quorate-server.ts'
+import { startQuorate, storeOf } from './quorate-server.ts'
 import { Scheduler } from './scheduler.ts'
-import type { RequestStamp } from './server-seam.ts'
+import type { RequestStamp, ServerMember } from './server-seam.ts'
 
 const electionMs = 500
 
@@ -16,6 +16,7 @@ class Story {
   readonly scheduler = new Scheduler()
   readonly cluster: SimulatedCluster
   readonly paths: ClientPaths
+  #members: readonly ServerMember[] = []
 
   constructor(seed: number) {
     const random = new SeededRandom(seed)
@@ -34,7 +35,10 @@ class Story {
       scheduler: this.scheduler,
       random,
       options,
-      startServer: startQuorate,
+      startServer: (setup) => {
+        this.#members = setup.members
+        return startQuorate(setup)
+      },
     })
     this.paths = new ClientPaths(this.cluster, random.fork())
     this.cluster.startAll()
@@ -105,6 +109,70 @@ class Story {
     const wire = { kind: 'keyValue', request, isSerializable: false, atRevision: 0 } as const
     const result = await this.scheduler.complete(this.paths.call(present(node.life, 'it runs'), wire))
     assert.equal(result.kind, 'answered')
+  }
+
+  /** Puts of keys of their own, until `count` are answered; whoever leads. Returns those, with their values. */
+  async putMany(name: string, count: number): Promise<Map<string, string>> {
+    const answered = new Map<string, string>()
+    for (let round = 0; answered.size < count; round++) {
+      assert.ok(round < 200, `${answered.size} of ${count} puts were answered`)
+      const lives = this.cluster.serving
+      const calls = Array.from({ length: 64 }, async (_, i) => {
+        const key = `${name} ${round}.${i}`
+        const request = { kind: 'put', key, value: `${i}`, lease: 0n } as const
+        const wire = { kind: 'keyValue', request, isSerializable: false, atRevision: 0 } as const
+        const life = present(lives[i % lives.length], 'somebody serves')
+        if ((await this.paths.call(life, wire)).kind === 'answered') answered.set(key, `${i}`)
+      })
+      await this.scheduler.complete(Promise.all(calls))
+    }
+    return answered
+  }
+
+  /** What one member alone has: every key that begins with `name`. */
+  async has(node: ClusterNode, name: string): Promise<Map<string, string>> {
+    const request = { kind: 'range', key: `${name} `, end: `${name}!`, limit: 0 } as const
+    const wire = { kind: 'keyValue', request, isSerializable: true, atRevision: 0 } as const
+    const result = await this.scheduler.complete(this.paths.call(present(node.life, 'it runs'), wire))
+    const found = result.kind === 'answered' ? result.answer.result : undefined
+    assert.ok(found?.kind === 'range', `${node.name} answers`)
+    return new Map(found.pairs.map(({ key, value }) => [key, value]))
+  }
+
+  /** Flips a bit of what the store of a member holds for key `k`, behind its back: no write shows it. */
+  rot(node: ClusterNode, what: 'version' | 'value', bit = 0x40): void {
+    const store = storeOf(this.#members, node.name)
+    const table = what === 'version' ? 'current' : 'revisions'
+    const rows = [...store.range(table, {})].filter(({ key, value }) =>
+      what === 'version' ? key[0] === 0x6b : value.at(-1) === 0x21,
+    )
+    const row = present(rows.at(-1), 'the store has the row').value
+    const at = row.length - (what === 'version' ? 16 : 1)
+    row[at] = (row[at] ?? 0) ^ bit
+  }
+
+  /** Until all have applied the same and have the same digest; then for long enough that the stores have it too. */
+  async untilEqual(): Promise<void> {
+    const facts = (): Set<string> =>
+      new Set(
+        this.cluster.nodes.map(({ life }) => {
+          const status = life?.server?.status()
+          return `${status?.appliedIndex} ${status?.digest}`
+        }),
+      )
+    await this.until(() => facts().size === 1)
+    await this.scheduler.run(1_000)
+    const rows = this.cluster.nodes.map(({ name }) => [
+      ...storeOf(this.#members, name).range('revisions', {}),
+    ])
+    for (const other of rows) assert.deepEqual(other, rows[0], 'the stores hold the same versions')
+  }
+
+  /** The cluster saw a replica that differed, and nothing else that is wrong; from here on nothing may be. */
+  forgiveDifference(): void {
+    const { violations } = this.cluster.checker
+    assert.ok(violations.length > 0, 'the rot was seen from outside')
+    for (const { promise } of violations.splice(0)) assert.equal(promise, 'equal digest at equal index')
   }
 
   appliedIndex(node: ClusterNode): number {
@@ -301,4 +369,113 @@ test('a snapshot whose transfer is cut again and again, and then forgotten, arri
   assert.ok(story.mark('snapshot-installed') > 0)
   assert.equal(story.cluster.leader, leader)
   story.assertSound()
+})
+
+/** Enough that every run passes an index at which the replicas compare their digests. */
+const putsToComparison = 1_100
+
+for (const [seed, whose] of [
+  [9, 'follower'],
+  [10, 'leader'],
+] as const) {
+  test(`the store of a ${whose} rots under it: it finds itself in the minority and takes its state from the others`, async () => {
+    const story = new Story(seed)
+    const leader = await story.leader()
+    const rotten = whose === 'leader' ? leader : present(story.others(leader)[0], 'there are others')
+    await story.putUntilAnswered([leader], 'before')
+    await story.scheduler.run(1_000)
+    story.rot(rotten, 'version')
+    await story.putUntilAnswered([leader], 'counted from a wrong version')
+    const answered = await story.putMany('w', putsToComparison)
+    await story.until(() => story.mark('state-repaired') === 1)
+    const later = await story.putMany('later', 100)
+    await story.untilEqual()
+    story.forgiveDifference()
+    assert.deepEqual([rotten.lives, story.mark('state-wrong'), story.mark('state-repaired')], [1, 1, 1])
+    if (whose === 'leader') assert.notEqual(story.cluster.leader, rotten)
+    for (const [name, wanted] of [
+      ['w', answered],
+      ['later', later],
+    ] as const) {
+      const found = await story.has(rotten, name)
+      for (const [key, value] of wanted) assert.equal(found.get(key), value, `${key} was acknowledged`)
+    }
+    // And it stays so: past the next comparison, and with the others gone silent it leads.
+    await story.putMany('more', putsToComparison)
+    for (const other of story.others(rotten)) other.machine.pause()
+    await story.scheduler.run(4 * electionMs)
+    for (const other of story.others(rotten)) other.machine.resume()
+    await story.putUntilAnswered([rotten], 'after')
+    await story.untilEqual()
+    assert.equal(story.mark('state-wrong'), 1)
+    story.assertSound()
+  })
+}
+
+test('power fails at any moment of the repair: the wrong state never comes back, and no vote or entry is forgotten', async () => {
+  for (let delayMs = 0; delayMs < 60; delayMs += 12) {
+    const story = new Story(11 + delayMs)
+    const leader = await story.leader()
+    const [rotten] = story.others(leader)
+    assert.ok(rotten)
+    await story.putUntilAnswered([leader], 'before')
+    await story.scheduler.run(1_000)
+    story.rot(rotten, 'version')
+    await story.putUntilAnswered([leader], 'counted from a wrong version')
+    const answered = await story.putMany('w', 900)
+    for (let round = 0; story.mark('state-wrong') === 0; round++) {
+      for (const [key, value] of await story.putMany(`${round}`, 1)) answered.set(key, value)
+    }
+    await story.scheduler.run(delayMs)
+    const wasRepaired = story.mark('state-repaired') > 0
+    story.cluster.crash(rotten)
+    await story.putUntilAnswered(story.others(rotten), 'meanwhile')
+    story.cluster.start(rotten)
+    await story.until(() => story.mark('state-repaired') > 0 && rotten.life?.server !== undefined)
+    await story.untilEqual()
+    assert.equal(wasRepaired || story.mark('state-missing') > 0 || story.mark('store-damaged') > 0, true)
+    story.forgiveDifference()
+    assert.equal(await story.get(rotten), 'meanwhile')
+    story.assertSound()
+  }
+})
+
+test('a store that rots while its program is dead is noticed at the start, and built anew', async () => {
+  const story = new Story(12)
+  const leader = await story.leader()
+  const [rotten] = story.others(leader)
+  assert.ok(rotten)
+  const answered = await story.putMany('w', 100)
+  await story.putUntilAnswered([leader], 'right!')
+  await story.scheduler.run(1_000)
+  story.cluster.kill(rotten)
+  story.rot(rotten, 'value')
+  story.cluster.start(rotten)
+  await story.until(() => rotten.life?.server !== undefined)
+  assert.equal(story.mark('store-damaged'), 1)
+  await story.untilEqual()
+  assert.equal(await story.get(rotten, true), 'right!')
+  const found = await story.has(rotten, 'w')
+  for (const [key, value] of answered) assert.equal(found.get(key), value)
+  story.assertSound()
+})
+
+test('three states and no majority: all stop with a clear error, and none of them is chosen', async () => {
+  const story = new Story(13)
+  const leader = await story.leader()
+  const [one, other] = story.others(leader)
+  assert.ok(one && other)
+  await story.putUntilAnswered([leader], 'before')
+  await story.scheduler.run(1_000)
+  story.rot(one, 'version', 0x40)
+  story.rot(other, 'version', 0x20)
+  await story.putUntilAnswered([leader], 'counted from three versions')
+  await story.putMany('w', 900)
+  for (let round = 0; story.cluster.violations.length < 3; round++) {
+    assert.ok(round < 10, 'all have stopped')
+    await story.putMany(`${round}`, 64).catch(() => undefined)
+  }
+  for (const { facts } of story.cluster.violations.slice(0, 3))
+    assert.match(facts, /no majority has the same/)
+  assert.equal(story.mark('state-wrong'), 0)
 })
