@@ -110,8 +110,8 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   readonly #transfer: SnapshotTransfer
   readonly #digests: DigestComparison
   readonly #repair: StateRepair
-  /** The voters' states differ at this index, and nobody knows which is right. */
-  #undecidedIndex: number | undefined
+  /** The voters' states differ, and nobody knows which is right: this node is about to end. */
+  #isUndecided = false
 
   // Inputs that wait for the next turn.
   readonly #events: (() => void)[] = []
@@ -864,8 +864,6 @@ export class ReplicatedGroup<Result> implements Group<Result> {
 
   #tick(): void {
     const { time, limits } = this.#deps
-    // Not before this node's own digest has left: the others cannot judge without it.
-    if (this.#undecidedIndex !== undefined) throw corruptError(undecidedText(this.#undecidedIndex))
     const nowMs = time.monotonicMs()
     const lateMs = nowMs - this.#lastTickMs
     this.#lastTickMs = nowMs
@@ -1211,11 +1209,24 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     if (this.#isReplacing || this.#storage.hasInstall) return
     const verdict = this.#digests.judge(this.#raft.configuration.voters, this.nodeId)
     if (verdict?.kind === 'agrees') this.#repair.confirmed()
-    else if (verdict?.kind === 'undecided') this.#undecidedIndex ??= verdict.index
+    else if (verdict?.kind === 'undecided') this.#stopUndecided(verdict.index)
     else if (verdict?.kind === 'differs') {
       if (this.#repair.isOnProbation) throw corruptError(differsAgainText(verdict.index))
       this.#loseState(`the state at index ${verdict.index} differs from that of a majority of the voters`)
     }
+  }
+
+  /** Not at once: the others cannot judge without this node's digest, which may still be on its way. */
+  #stopUndecided(index: number): void {
+    if (this.#isUndecided) return
+    this.#isUndecided = true
+    const { time, limits, logger } = this.#deps
+    logger.log('error', 'states-differ', { index })
+    time.startTimer(limits.tickMs * limits.electionTicks, () =>
+      this.#event(() => {
+        throw corruptError(undecidedText(index))
+      }),
+    )
   }
 
   // ---- a state that is wrong ------------------------------------------------------------------------------------
