@@ -7,6 +7,7 @@ import {
   type ConsistentCore,
   createConsistentCore,
   encodeCommand,
+  type RangeOperation,
   type WriteCommand,
 } from '../consistent-core/index.ts'
 import { silentLogger, type Time } from '../io/index.ts'
@@ -96,6 +97,8 @@ interface Fixture {
   readonly failures: unknown[]
   /** Messages to the peers that the test has not looked at. */
   readonly sent: { to: NodeId; message: PeerMessage }[]
+  /** What was noted in the data directory. */
+  readonly marks: string[]
 }
 
 async function openGroup(change: Partial<GroupLimits> = {}): Promise<Fixture> {
@@ -133,6 +136,7 @@ async function openGroup(change: Partial<GroupLimits> = {}): Promise<Fixture> {
   assert.ok(core)
   const failures: unknown[] = []
   const sent: Fixture['sent'] = []
+  const marks: string[] = []
   const group = new ReplicatedGroup<Applied>({
     group: 0,
     clusterId: 7n,
@@ -149,8 +153,12 @@ async function openGroup(change: Partial<GroupLimits> = {}): Promise<Fixture> {
     restore,
     applied,
     isStateLost: false,
-    markStateLost: () => Promise.resolve(),
-    clearStateLost: () => Promise.resolve(),
+    markStateLost: async () => {
+      marks.push('lost')
+    },
+    clearStateLost: async () => {
+      marks.push('cleared')
+    },
     send: (to, message) => {
       sent.push({ to, message })
       return true
@@ -159,7 +167,7 @@ async function openGroup(change: Partial<GroupLimits> = {}): Promise<Fixture> {
     failed: (error) => failures.push(error),
   })
   group.start()
-  return { group, core, time, failures, sent }
+  return { group, core, time, failures, sent, marks }
 }
 
 /** Peers that agree with everything, until they have nothing more to say. */
@@ -216,6 +224,22 @@ function propose(
   return group.propose(encodeCommand({ session: undefined, write }), options)
 }
 
+const wholeRange: RangeOperation = {
+  kind: 'range',
+  key: bytesFromLatin1('\0'),
+  rangeEnd: bytesFromLatin1('\0'),
+  limit: 0,
+  revision: 0,
+  sortOrder: 'none',
+  sortTarget: 'key',
+  keysOnly: false,
+  countOnly: false,
+  modRevisionMin: 0,
+  modRevisionMax: 0,
+  createRevisionMin: 0,
+  createRevisionMax: 0,
+}
+
 function put(key: string): WriteCommand {
   return {
     kind: 'put',
@@ -259,4 +283,25 @@ test('a member change and a transfer that were begun are not denied when this no
     group.fail(new Error('the test ends it'))
     await assert.rejects(begun, (error) => isQuorateError(error, 'outcome-unknown'))
   }
+})
+
+test('a leader that finds itself in the minority serves nothing any more, and hands over', async () => {
+  const fixture = await openLeader()
+  const { group, core, sent, time, marks } = fixture
+  const range = (): unknown => core.range(wholeRange).next()
+  const answers = Promise.all(Array.from({ length: 1_100 }, (_, i) => propose(fixture, put(`${i}`))))
+  await agree(fixture)
+  await answers
+  assert.doesNotThrow(range)
+  for (const peer of peers) group.receive(peer, { kind: 'digest', index: 1_024, digest: 1 })
+  await time.settle()
+  assert.deepEqual(marks, ['lost'], 'it is noted before anything is done about it')
+  assert.equal(group.isSettledLeader, false)
+  assert.throws(range, (error) => isQuorateError(error, 'leader-changed'))
+  for (const call of [propose(fixture, put('more')), group.readBarrier({ timeoutMs: 1_000 })]) {
+    await assert.rejects(call, (error) => isQuorateError(error, 'no-leader'))
+  }
+  assert.ok(sent.some(({ message }) => message.kind === 'timeoutNow'))
+  assert.match(group.status().problems.join(), /^CORRUPT/)
+  assert.deepEqual(fixture.failures, [])
 })

@@ -242,8 +242,9 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       this.#end('stopped', 'this node is shutting down')
     }
     // Whatever still uses store and disk comes to its end first.
-    await Promise.all([this.#storage.settle(), this.#saving, this.#transfer.stop(), this.#repair.stop()])
+    await Promise.all([this.#storage.settle(), this.#saving, this.#transfer.stop()])
     await this.#flusher.drain()
+    await this.#repair.stop()
   }
 
   // ---- what the doors call ------------------------------------------------------------------------------------

@@ -70,7 +70,7 @@ export class StateRepair {
     this.#marking = this.#markLost().catch((error: unknown) => this.#options.failed(error))
   }
 
-  /** Resolves when nothing is written any more. */
+  /** Resolves when nothing is written any more: the mark is there, unless the disk is full. */
   async stop(): Promise<void> {
     this.#isStopped = true
     await this.#marking
@@ -104,13 +104,14 @@ export class StateRepair {
 
   async #markLost(): Promise<void> {
     await this.#options.discard()
-    while (!this.#isStopped) {
+    for (;;) {
       try {
         await this.#options.mark()
         this.#isMarked = true
         return
       } catch (error) {
         if (!isQuorateError(error, 'disk-full')) throw error
+        if (this.#isStopped) return
         await sleep(this.#options.time, diskFullRetryMs)
       }
     }

@@ -471,6 +471,25 @@ test('a store that rots while its program is dead is noticed at the start, and b
   story.assertSound()
 })
 
+test('a state that differs again although the leader gave it: it ends with a clear error instead of going round', async () => {
+  const story = new Story(14)
+  const leader = await story.leader()
+  const [rotten] = story.others(leader)
+  assert.ok(rotten)
+  for (const times of [1, 2]) {
+    await story.putUntilAnswered([leader], 'right')
+    await story.scheduler.run(1_000)
+    story.rot(rotten, 'version')
+    await story.putUntilAnswered([leader], 'counted from a wrong version')
+    for (let round = 0; story.mark('state-repaired') + story.cluster.violations.length < times; round++) {
+      assert.ok(round < 100, 'it is noticed')
+      await story.putMany('w', 64)
+    }
+  }
+  assert.deepEqual([story.mark('state-wrong'), story.cluster.violations.length], [1, 1])
+  assert.match(story.cluster.violations[0]?.facts ?? '', /differs again .* although the leader gave it anew/)
+})
+
 test('three states and no majority: all stop with a clear error, and none of them is chosen', async () => {
   const story = new Story(13)
   const leader = await story.leader()
