@@ -1345,8 +1345,9 @@ function corruptError(text: string): QuorateError {
 
 function undecidedText(index: number): string {
   return (
-    `the voters' states at index ${index} differ and no majority has the same, so none is known to be right. Decide ` +
-    'which member is to count, start that one, and remove and add the others again with empty data directories.'
+    `the voters' states at index ${index} differ and no majority has the same, so none is known to be right. Start ` +
+    'them again, give the leadership to the one that is to count, and replace the others: remove each and add it ' +
+    'again with an empty data directory.'
   )
 }
 

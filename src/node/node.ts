@@ -395,23 +395,32 @@ class RunningNode<Result> implements QuorateNode<Result> {
     }
   }
 
-  /** Reads all of the store, in slices. What it should hold is the sum that every commit has left in it. */
+  /** Reads all of the store, in slices: every commit has left in it the sum of what it should hold. */
   async #verify(backend: StoreBackend): Promise<QuorateError | undefined> {
-    const { time, logger, createMachine } = this.#options
+    const { time, logger } = this.#options
     const startMs = time.monotonicMs()
+    const slices = this.#beginVerify(backend)
+    if (slices === undefined) return undefined
     try {
-      const slices = createMachine(backend).verify()
       let slice = slices.next()
       for (; slice.done !== true; slice = slices.next()) await time.yieldTurn()
-      logger.log('info', 'store-verified', {
-        isWhole: slice.value,
-        ms: Math.round(time.monotonicMs() - startMs),
-      })
+      const ms = Math.round(time.monotonicMs() - startMs)
+      logger.log('info', 'store-verified', { isWhole: slice.value, ms })
       if (slice.value) return undefined
       return new QuorateError('data-damaged', 'the store does not hold what was written to it')
     } catch (error) {
       if (!isQuorateError(error, 'data-damaged')) throw error
       return error
+    }
+  }
+
+  /** Undefined when a snapshot was being read in: recovery empties such a store, and no damage is to be told. */
+  #beginVerify(backend: StoreBackend): Generator<void, boolean, void> | undefined {
+    try {
+      return this.#options.createMachine(backend).verify()
+    } catch (error) {
+      if (isQuorateError(error, 'data-damaged')) return undefined
+      throw error
     }
   }
 
