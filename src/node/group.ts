@@ -1022,13 +1022,14 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   }
 
   #maybeSnapshot(): void {
-    const { limits, backend } = this.#deps
+    const { limits, snapshots } = this.#deps
     if (this.#isSnapshotting || this.#appliedEnd.index - this.#lastSnapshotIndex < limits.snapshotCount)
       return
     // Whoever is sent a snapshot needs the log behind it: a new one now could make it need the next one for ever.
     if (this.#transfer.isSending) return
-    const stateBytes = Math.max(backend.sizeBytes().used, limits.snapshotLogBytesMin)
-    if (this.#logBytesSinceSnapshot > stateBytes) this.#startSnapshot()
+    // The last snapshot and not the state as it is now: that grows with the log, and the log would never outgrow it.
+    const share = limits.snapshotLogShare * (snapshots.list()[0]?.sizeBytes ?? 0)
+    if (this.#logBytesSinceSnapshot > Math.max(share, limits.snapshotLogBytesMin)) this.#startSnapshot()
   }
 
   async openSnapshot(): Promise<SnapshotSource> {
