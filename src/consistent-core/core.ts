@@ -2,7 +2,7 @@ import { assert, type LeaseId, QuorateError } from '../base/index.ts'
 import { LeaseTable } from '../lease/index.ts'
 import type { Batch, Store } from '../store/index.ts'
 import { Applier } from './applier.ts'
-import { decodeCommand } from './command-codec.ts'
+import { commandVersion, decodeCommand } from './command-codec.ts'
 import { Compaction } from './compaction.ts'
 import { hashOf, verifyContent } from './content.ts'
 import type {
@@ -46,6 +46,7 @@ export interface ConsistentCoreOptions {
 
 /** The state machine behind the etcd API: what the node drives and what the doors read. */
 export interface ConsistentCore extends ConsistentCoreReads {
+  readonly commandVersion: number
   readonly leader: LeaderDuties
   readonly appliedIndex: number
   readonly appliedTerm: number
@@ -79,6 +80,7 @@ export function createConsistentCore(options: ConsistentCoreOptions): Consistent
 }
 
 class Core implements ConsistentCore {
+  readonly commandVersion = commandVersion
   readonly leader: LeaderDuties
   readonly #store: Store
   readonly #tables: Tables

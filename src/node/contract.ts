@@ -91,6 +91,8 @@ export interface GroupStatus {
   readonly durableAppliedIndex: number
   readonly lowWaterMark: number
   readonly digest: number
+  /** The command version that all members understand. */
+  readonly clusterVersion: number
   readonly peers: ReadonlyMap<NodeId, PeerProgress>
   readonly queues: Readonly<Record<string, { readonly size: number; readonly bound: number }>>
   /** Problems to show (alarms, damage); empty when all is well. */

@@ -33,6 +33,7 @@ const directory: Directory = {
     clientUrls: [],
     isLearner: false,
     promoteWhenReady: false,
+    commandVersion: 1,
   })),
   removed: [],
   clusterVersion: 1,

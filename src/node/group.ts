@@ -345,7 +345,8 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     facts: { name: string; clientUrls: readonly string[]; directoryId: bigint },
     options: CallOptions,
   ): Promise<void> {
-    await this.#changeMembers({ kind: 'publish', id: this.nodeId, ...facts }, options)
+    const { commandVersion } = this.#machine
+    await this.#changeMembers({ kind: 'publish', id: this.nodeId, ...facts, commandVersion }, options)
   }
 
   async transferLeadership(to: NodeId, options: CallOptions): Promise<void> {
@@ -376,6 +377,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       durableAppliedIndex: this.#flusher.durableIndex,
       lowWaterMark: this.#baseIndex,
       digest: this.#machine.digest,
+      clusterVersion: this.#appliedDirectory.clusterVersion,
       peers: raft.progress(),
       queues: {
         update: { size: this.#proposals.size, bound: limits.updateQueueMax },

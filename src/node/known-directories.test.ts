@@ -4,8 +4,9 @@ import { KnownDirectories } from './known-directories.ts'
 import type { Directory } from './members.ts'
 
 function listed(directoryId: bigint): Directory {
-  const member = { id: 1n, name: '', peerUrls: [], clientUrls: [], isLearner: false, promoteWhenReady: false }
-  return { members: [{ ...member, directoryId }], removed: [], clusterVersion: 1 }
+  const role = { isLearner: false, promoteWhenReady: false, commandVersion: 1 }
+  const member = { id: 1n, directoryId, name: '', peerUrls: [], clientUrls: [], ...role }
+  return { members: [member], removed: [], clusterVersion: 1 }
 }
 
 test('the directory in the member list counts, whatever was heard before', () => {

@@ -154,6 +154,7 @@ function newIdentity<Result>(options: NodeOptions<Result>): Identity {
       name: '',
       peerUrls: [...member.peerUrls],
       clientUrls: [],
+      commandVersion: 0,
       isLearner: false,
       promoteWhenReady: false,
     }))
@@ -324,7 +325,11 @@ class RunningNode<Result> implements QuorateNode<Result> {
       restore,
       applied,
       send: (to, message) => this.#send(to, message),
-      directoryChanged: (directory) => this.#connect(directory),
+      directoryChanged: (directory) => {
+        if (directory.clusterVersion > machine.commandVersion) {
+          this.#fail(tooOldError(directory.clusterVersion, machine.commandVersion))
+        } else this.#connect(directory)
+      },
       failed: (error) => this.#fail(error),
     })
     this.#group = group
@@ -530,6 +535,12 @@ class RunningNode<Result> implements QuorateNode<Result> {
       await this.#backend?.close()
     }
   }
+}
+
+/** In a cluster that may use newer commands, this build would stop at the first of them. */
+function tooOldError(used: number, known: number): QuorateError {
+  const text = `the cluster may use commands of version ${used}, this build knows them up to ${known}: start a newer build`
+  return new QuorateError('format-unsupported', text)
 }
 
 /** A node that joins has no say until the log tells it who counts. */

@@ -14,6 +14,8 @@ export interface CommittedCommand {
  * same results and the same digest on every replica. The node calls it from one place, in index order, once each.
  */
 export interface StateMachine<Result> {
+  /** The newest version of commands that it understands; at least 1. */
+  readonly commandVersion: number
   /** The last index applied; 0 when fresh. Restored from the store on open. */
   readonly appliedIndex: number
   /** Term of that entry. */
