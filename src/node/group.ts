@@ -125,6 +125,11 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   #appliedConfiguration: { index: number; configuration: Configuration }
   #appliedDirectory: Directory
   #hasDuties = false
+  /**
+   * Duties begin once this is applied: all that the log held when they came due. A revoke or a checkpoint in it counts,
+   * whether the leader before left it there or this one before a pause.
+   */
+  #dutiesAfter: number | undefined
   /** Pauses of this node since it last proved its leadership: no duties before a round that began afterwards. */
   #pauses = 0
   #isProving = false
@@ -867,6 +872,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     if (wasPaused) {
       if (this.#hasDuties) duties.suspend()
       this.#hasDuties = false
+      this.#dutiesAfter = undefined
       this.#pauses++
     }
     if (this.#pauses > 0) {
@@ -902,6 +908,8 @@ export class ReplicatedGroup<Result> implements Group<Result> {
 
   #takeUpDuties(): void {
     if (!this.#raft.isSettledLeader || this.#hasDuties) return
+    this.#dutiesAfter ??= this.#raft.lastIndex
+    if (this.#machine.appliedIndex < this.#dutiesAfter) return
     this.#hasDuties = true
     this.#machine.leader.start(this.#deps.time.monotonicMs())
   }
@@ -931,9 +939,10 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       leader,
       cause: change.cause,
     })
-    if (this.#hasDuties && change.role !== 'leader') {
-      this.#machine.leader.stop()
+    if (change.role !== 'leader') {
+      if (this.#hasDuties) this.#machine.leader.stop()
       this.#hasDuties = false
+      this.#dutiesAfter = undefined
     }
     // Whatever was on its way through the old leadership may or may not arrive: nobody can tell here.
     const text = 'the leader changed: the command may or may not have happened'

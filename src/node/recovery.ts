@@ -11,7 +11,8 @@ import type { StateMachine } from './state-machine.ts'
  * Brings the three things that survive a crash to one point: the log, the store and the snapshots. The store is taken
  * as it is when its applied index lies inside what the log can continue from; else it is emptied and rebuilt from the
  * newest whole snapshot, and the log from there. Nothing that was acknowledged can be missing: it is in the log, or in a
- * snapshot that was durable before the log let it go.
+ * snapshot that was durable before the log let it go. What the store has applied was committed and durable in the log
+ * before; a log that does not have it lost more than a crash can take, and is refused: error `data-damaged`.
  */
 export interface RecoveryOptions<Result> {
   readonly group: number
@@ -40,6 +41,7 @@ export async function recoverGroup<Result>(options: RecoveryOptions<Result>): Pr
   let machine = await openMachine(options)
   let applied = await appliedEnd(options, onDisk, machine)
   if (applied === undefined) {
+    checkNothingLost(options, onDisk, machine)
     options.logger.log('warn', 'state-rebuild', {
       applied: machine.appliedIndex,
       logBase: onDisk.base.index,
@@ -98,6 +100,23 @@ async function appliedEnd<Result>(
   const entry = entries[0]
   assert(entry?.index === appliedIndex, 'the log holds every index between its ends')
   return entry.term === appliedTerm ? { index: entry.index, term: entry.term, chain: entry.chain } : undefined
+}
+
+/** The one reason for a store that the log does not lead to: a crash between an installed snapshot and the reset log. */
+function checkNothingLost<Result>(
+  { snapshots }: RecoveryOptions<Result>,
+  { base, end }: RecoveredGroup,
+  { appliedIndex, appliedTerm }: StateMachine<Result>,
+): void {
+  if (appliedIndex < base.index) return
+  if (snapshots.list().some(({ mark }) => mark.end.index === appliedIndex && mark.end.term === appliedTerm))
+    return
+  throw new QuorateError(
+    'data-damaged',
+    `the store has applied the log up to index ${appliedIndex} of term ${appliedTerm}, and the log, which ends at index ` +
+      `${end.index}, does not have that entry any more: what was committed is gone from it. Remove this member and add ` +
+      'it again with an empty data directory.',
+  )
 }
 
 /** Whether the log goes on where the state stands: it reaches that far, and has the same entry there. */
