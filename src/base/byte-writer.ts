@@ -9,8 +9,9 @@ export class ByteWriter {
   #bytes: Uint8Array
   #size = 0
 
-  constructor(initialSize = 256) {
-    this.#bytes = new Uint8Array(initialSize)
+  /** `memory`: a size, or bytes to write into as long as they are enough. */
+  constructor(memory: number | Uint8Array = 256) {
+    this.#bytes = typeof memory === 'number' ? new Uint8Array(memory) : memory
   }
 
   /** Bytes written so far. */
