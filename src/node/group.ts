@@ -219,6 +219,10 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   start(): void {
     this.#deps.directoryChanged(decodeDirectory(this.#raft.configuration.context))
     this.#startTicker()
+    // The only voter leads with its first tick: it has nobody to wait for or to disturb, so that is now.
+    const { voters, outgoing } = this.#raft.configuration
+    const isAlone = outgoing.length === 0 && voters.length === 1 && voters[0] === this.nodeId
+    if (isAlone) this.#event(() => this.#raft.tick())
     this.#schedule()
   }
 
