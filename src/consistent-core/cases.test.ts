@@ -114,18 +114,32 @@ function createHandler(): CaseHandler {
     'leader-stop': () => quiet(() => main.core.leader.stop()),
     suspend: () => quiet(() => main.core.leader.suspend()),
     tick: (words) => {
-      held = main.core.leader.tick(Number(words.at(0)))
-      const text = held.map((payload) => describeCommand(decodeCommand(payload).write))
-      if (words.flag('hold')) return text.join('\n')
-      for (const payload of held) text.push(describeApplied(propose(main, payload)))
+      const proposed = main.core.leader.tick(Number(words.at(0)))
+      const text = proposed.map((payload) => describeCommand(decodeCommand(payload).write))
+      if (words.flag('hold')) {
+        held = [...held, ...proposed]
+        return text.join('\n')
+      }
+      for (const payload of proposed) text.push(describeApplied(propose(main, payload)))
       return text.join('\n')
     },
-    'apply-held': () => held.map((payload) => describeApplied(propose(main, payload))).join('\n'),
+    'apply-held': () => {
+      const proposed = held
+      held = []
+      return proposed.map((payload) => describeApplied(propose(main, payload))).join('\n')
+    },
     'refuse-held': () =>
       quiet(() => {
         for (const payload of held) main.core.leader.refused(payload)
+        held = []
       }),
     renew: (words) => `ttl ${main.core.renewLease(BigInt(words.at(0)), Number(words.at(1)))}`,
+    checkpointed: (words) => (main.core.isCheckpointed(BigInt(words.at(0))) ? 'yes' : 'no'),
+    'take-back': (words) =>
+      write(
+        { kind: 'leaseCheckpoint', leases: [{ id: BigInt(words.at(0)), remainingSeconds: 0 }] },
+        undefined,
+      ),
     lease: (words) => {
       const lease = main.core.lease(BigInt(words.at(0)), 0)
       if (lease === undefined) return 'unknown'

@@ -385,7 +385,13 @@ class Core implements ConsistentCore {
     if (!this.#deadlines.isRunning) {
       throw new QuorateError('not-leader', 'only the settled leader renews leases')
     }
-    return this.#deadlines.renew(BigInt.asUintN(64, id), nowMs)
+    const seconds = this.#deadlines.renew(BigInt.asUintN(64, id), nowMs)
+    if (seconds !== undefined) return seconds
+    throw new QuorateError('leader-changed', 'the lease ran out, and whether it ends is not decided yet')
+  }
+
+  isCheckpointed(id: LeaseId): boolean {
+    return this.#deadlines.isCheckpointed(BigInt.asUintN(64, id))
   }
 
   get counts(): { leases: number; sessions: number; watchers: number; watchStreams: number } {

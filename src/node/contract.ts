@@ -48,7 +48,10 @@ export interface Group<Result> {
    * round that began after it. Rejections: `no-leader`, `leader-changed`, `timeout`, `overloaded`, `stopped`.
    */
   readBarrier(options: CallOptions): Promise<void>
-  /** Leader only: a quorum round that began after the call has confirmed the leadership. Else `not-leader`. */
+  /**
+   * Leader only: a quorum round that began after the call has confirmed the leadership, and what was committed by then
+   * is applied here. Else `not-leader`, or the codes of `readBarrier`.
+   */
   confirmLeadership(options: CallOptions): Promise<void>
   /** Resolves once `isReached` is true, tested after every apply; rejects with `revision-wait-timeout`. */
   waitApplied(isReached: () => boolean, options: CallOptions): Promise<void>

@@ -127,6 +127,7 @@ async function openGroup(change: Partial<GroupLimits> = {}): Promise<Fixture> {
     logger: silentLogger,
     flushOperations: 100,
     isStateLost: false,
+    discarded: undefined,
     bootstrap: { voters, outgoing: [], learners: [], context: encodeDirectory(directory) },
     createMachine: (store) => {
       core = createConsistentCore({ store: createStore(store) })
@@ -304,4 +305,78 @@ test('a leader that finds itself in the minority serves nothing any more, and ha
   assert.ok(sent.some(({ message }) => message.kind === 'timeoutNow'))
   assert.match(group.status().problems.join(), /^CORRUPT/)
   assert.deepEqual(fixture.failures, [])
+})
+
+test('a new leader starts the clocks of the leases on the state that its log has, not on the one before', async () => {
+  // One command is applied a tick, for the store takes one at a time.
+  const fixture = await openLeader({ pendingOperationsMax: 1 })
+  const { group, core, time } = fixture
+  const checkpoint = (remainingSeconds: number): WriteCommand => ({
+    kind: 'leaseCheckpoint',
+    leases: [{ id: 7n, remainingSeconds }],
+  })
+  const puts = Array.from({ length: 60 }, (_, i) => put(`k${i}`))
+  const begin = (writes: WriteCommand[]): Promise<unknown> =>
+    Promise.allSettled(writes.map((write) => propose(fixture, write, { timeoutMs: 60_000 })))
+  const granted = begin([{ kind: 'leaseGrant', id: 7n, ttlSeconds: 1_000 }])
+  await pass(fixture, 3)
+  const rest = begin([checkpoint(10), ...puts, checkpoint(0)])
+  await pass(fixture, 3)
+  assert.ok((core.lease(7n, time.nowMs)?.remainingSeconds ?? 0) > 900)
+  group.receive(2n, {
+    kind: 'heartbeat',
+    from: 2n,
+    to: self,
+    term: group.term + 1,
+    commit: 0,
+    round: 1,
+    context: emptyBytes,
+  })
+  await time.settle()
+  assert.equal(group.leader, 2n)
+  for (let tick = 0; tick < 40 && !group.isSettledLeader; tick++) await pass(fixture, 1)
+  await pass(fixture, 2)
+  assert.ok(group.isSettledLeader)
+  assert.ok(core.appliedIndex < group.status().commitIndex)
+  await assert.rejects((async () => core.renewLease(7n, time.nowMs))(), (error) =>
+    isQuorateError(error, 'not-leader'),
+  )
+  await pass(fixture, 80)
+  assert.equal(core.appliedIndex, group.status().commitIndex)
+  assert.ok((core.lease(7n, time.nowMs)?.remainingSeconds ?? 0) > 900)
+  await Promise.all([granted, rest])
+})
+
+test('after a pause a renewal waits for the revoke that this leader left in its log', async () => {
+  const fixture = await openLeader()
+  const { group, core, time, sent } = fixture
+  const granted = propose(fixture, { kind: 'leaseGrant', id: 7n, ttlSeconds: 2 })
+  await agree(fixture)
+  await granted
+  await pass(fixture, 20)
+  // The revoke leaves, and nobody has it yet.
+  time.advance(defaultGroupLimits.tickMs)
+  await time.settle()
+  const withheld = sent.splice(0)
+  assert.ok(withheld.some(({ message }) => message.kind === 'appendRequest' && message.entries.length > 0))
+  const answerHeartbeats = async (): Promise<void> => {
+    await time.settle()
+    for (const { to, message } of sent.splice(0)) {
+      const answer = message.kind === 'heartbeat' ? agreement(to, message) : undefined
+      if (answer !== undefined) group.receive(to, answer)
+    }
+    await time.settle()
+  }
+  time.advance(2 * defaultGroupLimits.electionTicks * defaultGroupLimits.tickMs)
+  for (let tick = 0; tick < 5; tick++) {
+    time.advance(defaultGroupLimits.tickMs)
+    await answerHeartbeats()
+  }
+  assert.ok(group.isSettledLeader)
+  assert.throws(
+    () => core.renewLease(7n, time.nowMs),
+    (error) => isQuorateError(error, 'leader-changed', 'not-leader'),
+  )
+  await pass(fixture, 2)
+  assert.equal(core.lease(7n, time.nowMs), undefined)
 })

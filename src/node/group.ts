@@ -135,6 +135,11 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   #appliedConfiguration: { index: number; configuration: Configuration }
   #appliedDirectory: Directory
   #hasDuties = false
+  /**
+   * Duties begin once this is applied: all that the log held when they came due. A revoke or a checkpoint in it counts,
+   * whether the leader before left it there or this one before a pause.
+   */
+  #dutiesAfter: number | undefined
   /** Pauses of this node since it last proved its leadership: no duties before a round that began afterwards. */
   #pauses = 0
   #isProving = false
@@ -232,6 +237,10 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   start(): void {
     this.#deps.directoryChanged(decodeDirectory(this.#raft.configuration.context))
     this.#startTicker()
+    // The only voter leads with its first tick: it has nobody to wait for or to disturb, so that is now.
+    const { voters, outgoing } = this.#raft.configuration
+    const isAlone = outgoing.length === 0 && voters.length === 1 && voters[0] === this.nodeId
+    if (isAlone) this.#event(() => this.#raft.tick())
     this.#schedule()
   }
 
@@ -898,6 +907,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     if (wasPaused) {
       if (this.#hasDuties) duties.suspend()
       this.#hasDuties = false
+      this.#dutiesAfter = undefined
       this.#pauses++
     }
     if (this.#pauses > 0) {
@@ -933,6 +943,8 @@ export class ReplicatedGroup<Result> implements Group<Result> {
 
   #takeUpDuties(): void {
     if (!this.isSettledLeader || this.#hasDuties) return
+    this.#dutiesAfter ??= this.#raft.lastIndex
+    if (this.#machine.appliedIndex < this.#dutiesAfter) return
     this.#hasDuties = true
     this.#machine.leader.start(this.#deps.time.monotonicMs())
   }
@@ -962,7 +974,10 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       leader,
       cause: change.cause,
     })
-    if (change.role !== 'leader') this.#endDuties()
+    if (change.role !== 'leader') {
+      this.#endDuties()
+      this.#dutiesAfter = undefined
+    }
     // Whatever was on its way through the old leadership may or may not arrive: nobody can tell here.
     const text = 'the leader changed: the command may or may not have happened'
     if (change.role !== 'leader' || this.#forwarded.size > 0) this.#failOnTheWay(text)
@@ -1059,13 +1074,14 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   }
 
   #maybeSnapshot(): void {
-    const { limits, backend } = this.#deps
+    const { limits, snapshots } = this.#deps
     if (this.#isSnapshotting || this.#appliedEnd.index - this.#lastSnapshotIndex < limits.snapshotCount)
       return
     // Whoever is sent a snapshot needs the log behind it: a new one now could make it need the next one for ever.
     if (this.#transfer.isSending) return
-    const stateBytes = Math.max(backend.sizeBytes().used, limits.snapshotLogBytesMin)
-    if (this.#logBytesSinceSnapshot > stateBytes) this.#startSnapshot()
+    // The last snapshot and not the state as it is now: that grows with the log, and the log would never outgrow it.
+    const share = limits.snapshotLogShare * (snapshots.list()[0]?.sizeBytes ?? 0)
+    if (this.#logBytesSinceSnapshot > Math.max(share, limits.snapshotLogBytesMin)) this.#startSnapshot()
   }
 
   async openSnapshot(): Promise<SnapshotSource> {

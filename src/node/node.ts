@@ -43,7 +43,7 @@ import { PeerChannel } from './peer-channel.ts'
 import type { PeerMessage } from './peer-codec.ts'
 import { listenForPeers, type PeerListener } from './peer-listener.ts'
 import { isSameAddress, parseAddress } from './peer-url.ts'
-import { recoverGroup } from './recovery.ts'
+import { type AppliedPlace, recoverGroup } from './recovery.ts'
 import type { SnapshotSource, StateMachine } from './state-machine.ts'
 
 /** One member as the start of the cluster is configured. */
@@ -299,7 +299,7 @@ class RunningNode<Result> implements QuorateNode<Result> {
       clusterId,
       group: groupNumber,
     })
-    const backend = await this.#openStore(isStateLost)
+    const { backend, discarded } = await this.#openStore(isStateLost)
     this.#backend = backend
     const bootstrap = bootstrapConfiguration(this.#directory, isJoined)
     const { machine, restore, applied } = await recoverGroup<Result>({
@@ -310,6 +310,7 @@ class RunningNode<Result> implements QuorateNode<Result> {
       logger,
       flushOperations: limits.flushOperations,
       isStateLost,
+      discarded,
       bootstrap,
       createMachine: (opened) => this.#options.createMachine(opened),
     })
@@ -373,51 +374,59 @@ class RunningNode<Result> implements QuorateNode<Result> {
   }
 
   /** The store holds nothing that snapshot and log do not: a damaged one is thrown away and built anew. */
-  async #openStore(isStateLost: boolean): Promise<StoreBackend> {
+  async #openStore(
+    isStateLost: boolean,
+  ): Promise<{ backend: StoreBackend; discarded: AppliedPlace | undefined }> {
     const { disk, dataDirectory, logger, openBackend } = this.#options
     const directory = `${dataDirectory}/store`
     const wasClosed = await hasMark(disk, dataDirectory, 'store-closed')
     // Before it is opened: from now on only an orderly end vouches for it.
     if (wasClosed) await clearMark(disk, dataDirectory, 'store-closed')
-    if (isStateLost) await disk.removeTree(directory)
+    let discarded: AppliedPlace | undefined
     try {
       const backend = await openBackend(directory)
-      if (wasClosed) return backend
-      const damage = await this.#verify(backend)
-      if (damage === undefined) return backend
+      if (wasClosed || isStateLost) return { backend, discarded }
+      const found = await this.#verify(backend)
+      if (found.damage === undefined) return { backend, discarded }
+      discarded = found.place
       await backend.close()
-      throw damage
+      throw found.damage
     } catch (error) {
       if (!isQuorateError(error, 'data-damaged')) throw error
       logger.log('error', 'store-damaged', { directory, cause: error.message })
       await disk.removeTree(directory)
-      return openBackend(directory)
+      return { backend: await openBackend(directory), discarded }
     }
   }
 
   /** Reads all of the store, in slices: every commit has left in it the sum of what it should hold. */
-  async #verify(backend: StoreBackend): Promise<QuorateError | undefined> {
+  async #verify(backend: StoreBackend): Promise<{ damage?: QuorateError; place?: AppliedPlace }> {
     const { time, logger } = this.#options
     const startMs = time.monotonicMs()
-    const slices = this.#beginVerify(backend)
-    if (slices === undefined) return undefined
+    const machine = this.#openMachine(backend)
+    if (machine === undefined) return {}
+    const place = { appliedIndex: machine.appliedIndex, appliedTerm: machine.appliedTerm }
     try {
+      const slices = machine.verify()
       let slice = slices.next()
       for (; slice.done !== true; slice = slices.next()) await time.yieldTurn()
       const ms = Math.round(time.monotonicMs() - startMs)
       logger.log('info', 'store-verified', { isWhole: slice.value, ms })
-      if (slice.value) return undefined
-      return new QuorateError('data-damaged', 'the store does not hold what was written to it')
+      if (slice.value) return {}
+      return {
+        damage: new QuorateError('data-damaged', 'the store does not hold what was written to it'),
+        place,
+      }
     } catch (error) {
       if (!isQuorateError(error, 'data-damaged')) throw error
-      return error
+      return { damage: error, place }
     }
   }
 
   /** Undefined when a snapshot was being read in: recovery empties such a store, and no damage is to be told. */
-  #beginVerify(backend: StoreBackend): Generator<void, boolean, void> | undefined {
+  #openMachine(backend: StoreBackend): StateMachine<Result> | undefined {
     try {
-      return this.#options.createMachine(backend).verify()
+      return this.#options.createMachine(backend)
     } catch (error) {
       if (isQuorateError(error, 'data-damaged')) return undefined
       throw error

@@ -8,7 +8,7 @@ import { createSimulatedDisk } from '../simulator/index.ts'
 import { openSnapshotStore, type SnapshotStore } from '../snapshot/index.ts'
 import { createMemoryBackend, createStore, type StoreBackend } from '../store/index.ts'
 import { openWriteAheadLog, type WriteAheadLog } from '../write-ahead-log/index.ts'
-import { type Recovered, recoverGroup } from './recovery.ts'
+import { type AppliedPlace, type Recovered, recoverGroup } from './recovery.ts'
 
 const bootstrap = { voters: [1n, 2n, 3n], outgoing: [], learners: [], context: emptyBytes }
 const time: Time = {
@@ -75,6 +75,7 @@ async function createDirectory(count: number, released = 0) {
   const recover = async (
     backend: StoreBackend,
     isStateLost = false,
+    discarded: AppliedPlace | undefined = undefined,
   ): Promise<Recovered<unknown> & { log: WriteAheadLog }> => {
     const opened = await openLog()
     const recovered = await recoverGroup({
@@ -85,6 +86,7 @@ async function createDirectory(count: number, released = 0) {
       logger: silentLogger,
       flushOperations: 100,
       isStateLost,
+      discarded,
       bootstrap,
       createMachine: (store) => createConsistentCore({ store: createStore(store) }),
     })
@@ -102,19 +104,30 @@ test('a store that fits into the log is taken as it is', async () => {
   assert.deepEqual([restore.applied, restore.end.index, restore.recent[0]?.index], [3, 5, 3])
 })
 
-test('a store that is ahead of the log is emptied and built anew: what it has was never committed', async () => {
-  const { recover } = await createDirectory(5)
-  const backend = newBackend()
-  await stateAt(backend, 9, 1)
-  const { applied, machine } = await recover(backend)
-  assert.deepEqual([applied.index, machine.appliedIndex], [0, 0])
+test('a store that is ahead of the log, or of another history, has what was committed: the log is refused', async () => {
+  for (const [index, term] of [
+    [9, 1],
+    [3, 2],
+  ] as const) {
+    const { recover } = await createDirectory(5)
+    const backend = newBackend()
+    await stateAt(backend, index, term)
+    await assert.rejects(recover(backend), (error) => isQuorateError(error, 'data-damaged'))
+  }
 })
 
-test('a store of another history at the same index is built anew', async () => {
-  const { recover } = await createDirectory(5)
-  const backend = newBackend()
-  await stateAt(backend, 3, 2)
-  assert.equal((await recover(backend)).machine.appliedIndex, 0)
+test('a store that is ahead because a snapshot was installed is taken up where the snapshot stands', async () => {
+  for (const [index, term] of [
+    [9, 1],
+    [3, 2],
+  ] as const) {
+    const { snapshots, recover } = await createDirectory(5)
+    const mark = await saveSnapshot(snapshots, index, term)
+    const backend = newBackend()
+    await stateAt(backend, index, term)
+    const { applied, machine, restore } = await recover(backend)
+    assert.deepEqual([applied, restore.end, machine.appliedIndex], [mark.end, mark.end, index])
+  }
 })
 
 test('a crash between installed snapshot and reset log: the log begins behind the snapshot', async () => {
@@ -187,4 +200,19 @@ test('a state that is lost: neither store nor snapshot is used, and the log is w
     mark.end.index,
     'who counts is still read from its header',
   )
+})
+
+test('a store that was thrown away still tells how far the log has to reach', async () => {
+  for (const isStateLost of [false, true]) {
+    const { recover } = await createDirectory(5)
+    await assert.rejects(recover(newBackend(), isStateLost, { appliedIndex: 9, appliedTerm: 1 }), (error) =>
+      isQuorateError(error, 'data-damaged'),
+    )
+  }
+  const { recover } = await createDirectory(5)
+  assert.equal((await recover(newBackend(), false, { appliedIndex: 4, appliedTerm: 1 })).applied.index, 0)
+  const lost = await createDirectory(5)
+  const ahead = newBackend()
+  await stateAt(ahead, 9, 1)
+  await assert.rejects(lost.recover(ahead, true), (error) => isQuorateError(error, 'data-damaged'))
 })

@@ -11,7 +11,8 @@ import type { StateMachine } from './state-machine.ts'
  * Brings the three things that survive a crash to one point: the log, the store and the snapshots. The store is taken
  * as it is when its applied index lies inside what the log can continue from; else it is emptied and rebuilt from the
  * newest whole snapshot, and the log from there. Nothing that was acknowledged can be missing: it is in the log, or in a
- * snapshot that was durable before the log let it go.
+ * snapshot that was durable before the log let it go. What the store has applied was committed and durable in the log
+ * before; a log that does not have it lost more than a crash can take, and is refused: error `data-damaged`.
  *
  * A state that is lost is another matter: neither store nor snapshots may be used, so there is none until another member
  * gives one. The log is left as it is, and nothing counts as applied but what it has released.
@@ -25,9 +26,17 @@ export interface RecoveryOptions<Result> {
   readonly flushOperations: number
   /** The state was found wrong: the machine comes back empty, with `applied` at the base of the log. */
   readonly isStateLost: boolean
+  /** What a store had applied that was thrown away before this: the log must have it all the same. */
+  readonly discarded: AppliedPlace | undefined
   /** The configuration before the first entry of the log. */
   readonly bootstrap: Configuration
   createMachine(backend: StoreBackend): StateMachine<Result>
+}
+
+/** Where a state stands in the log. */
+export interface AppliedPlace {
+  readonly appliedIndex: number
+  readonly appliedTerm: number
 }
 
 export interface Recovered<Result> {
@@ -42,8 +51,14 @@ const noEnd: LogEnd = { index: 0, term: 0, chain: 0 }
 export async function recoverGroup<Result>(options: RecoveryOptions<Result>): Promise<Recovered<Result>> {
   const { log, group } = options
   let onDisk = log.recovered.find((candidate) => candidate.group === group) ?? emptyGroup(group)
-  if (options.isStateLost) await options.backend.clear()
   let machine = await openMachine(options)
+  for (const state of options.discarded === undefined ? [machine] : [machine, options.discarded]) {
+    if ((await appliedEnd(options, onDisk, state)) === undefined) checkNothingLost(options, onDisk, state)
+  }
+  if (options.isStateLost) {
+    await options.backend.clear()
+    machine = options.createMachine(options.backend)
+  }
   let applied = options.isStateLost ? onDisk.base : await appliedEnd(options, onDisk, machine)
   if (applied === undefined) {
     options.logger.log('warn', 'state-rebuild', {
@@ -97,15 +112,31 @@ async function openMachine<Result>(options: RecoveryOptions<Result>): Promise<St
 async function appliedEnd<Result>(
   { log, group }: RecoveryOptions<Result>,
   onDisk: RecoveredGroup,
-  machine: StateMachine<Result>,
+  { appliedIndex, appliedTerm }: AppliedPlace,
 ): Promise<LogEnd | undefined> {
-  const { appliedIndex, appliedTerm } = machine
   if (appliedIndex === onDisk.base.index) return onDisk.base
   if (appliedIndex < onDisk.base.index || appliedIndex > onDisk.end.index) return undefined
   const { entries } = await log.read(group, appliedIndex, appliedIndex + 1, readBytesMax)
   const entry = entries[0]
   assert(entry?.index === appliedIndex, 'the log holds every index between its ends')
   return entry.term === appliedTerm ? { index: entry.index, term: entry.term, chain: entry.chain } : undefined
+}
+
+/** The one reason for a store that the log does not lead to: a crash between an installed snapshot and the reset log. */
+function checkNothingLost<Result>(
+  { snapshots }: RecoveryOptions<Result>,
+  { base, end }: RecoveredGroup,
+  { appliedIndex, appliedTerm }: AppliedPlace,
+): void {
+  if (appliedIndex < base.index) return
+  if (snapshots.list().some(({ mark }) => mark.end.index === appliedIndex && mark.end.term === appliedTerm))
+    return
+  throw new QuorateError(
+    'data-damaged',
+    `the store has applied the log up to index ${appliedIndex} of term ${appliedTerm}, and the log, which ends at index ` +
+      `${end.index}, does not have that entry any more: what was committed is gone from it. Remove this member and add ` +
+      'it again with an empty data directory.',
+  )
 }
 
 /** Whether the log goes on where the state stands: it reaches that far, and has the same entry there. */
