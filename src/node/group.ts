@@ -33,6 +33,7 @@ import type { WriteAheadLog } from '../write-ahead-log/index.ts'
 import type { CallOptions, Group, GroupStatus, Member, Proposed } from './contract.ts'
 import { DigestComparison } from './digest-comparison.ts'
 import { decodeEnvelope, encodeEnvelope, type Incarnation } from './envelope.ts'
+import { loadSnapshot } from './load-snapshot.ts'
 import { configurationOf, type Directory, decodeDirectory, publicMember } from './members.ts'
 import {
   changeDirectory,
@@ -124,6 +125,11 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   #appliedConfiguration: { index: number; configuration: Configuration }
   #appliedDirectory: Directory
   #hasDuties = false
+  /**
+   * Duties begin once this is applied: all that the log held when they came due. A revoke or a checkpoint in it counts,
+   * whether the leader before left it there or this one before a pause.
+   */
+  #dutiesAfter: number | undefined
   /** Pauses of this node since it last proved its leadership: no duties before a round that began afterwards. */
   #pauses = 0
   #isProving = false
@@ -257,10 +263,6 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     return this.#raft.configuration.learners.includes(this.nodeId)
   }
 
-  get isRestoring(): boolean {
-    return this.#isInstalling
-  }
-
   get appliedDirectory(): Directory {
     return this.#appliedDirectory
   }
@@ -347,7 +349,8 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     facts: { name: string; clientUrls: readonly string[]; directoryId: bigint },
     options: CallOptions,
   ): Promise<void> {
-    await this.#changeMembers({ kind: 'publish', id: this.nodeId, ...facts }, options)
+    const { commandVersion } = this.#machine
+    await this.#changeMembers({ kind: 'publish', id: this.nodeId, ...facts, commandVersion }, options)
   }
 
   async transferLeadership(to: NodeId, options: CallOptions): Promise<void> {
@@ -359,11 +362,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#event(() => {
       this.#raft.transferLeadership(to)
     })
-    await this.waitApplied(() => this.#raft.leader === to, options).catch((error: unknown) => {
-      if (isQuorateError(error, 'revision-wait-timeout'))
-        throw new QuorateError('timeout', 'the transfer took too long')
-      throw error
-    })
+    await this.#waitForEnd(() => this.#raft.leader === to, options)
   }
 
   status(): GroupStatus {
@@ -382,6 +381,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       durableAppliedIndex: this.#flusher.durableIndex,
       lowWaterMark: this.#baseIndex,
       digest: this.#machine.digest,
+      clusterVersion: this.#appliedDirectory.clusterVersion,
       peers: raft.progress(),
       queues: {
         update: { size: this.#proposals.size, bound: limits.updateQueueMax },
@@ -556,6 +556,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       // Whoever gave up before the command went anywhere: it need not happen.
       if (this.#waiting.has(next.sequence)) batch.push(next)
     }
+    if (batch.length === 0) return
     const { leader } = this.#raft
     if (this.#raft.role === 'leader') {
       const code = this.#proposeHere(batch, this.#deps.incarnation)
@@ -758,12 +759,15 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     const { time, limits } = this.#deps
     const deadlineMs = this.#deadline(options)
     const bytes = encodeMembershipRequest(request)
+    if (this.#isStopped) throw stoppedError()
     for (;;) {
       const timeoutMs = Math.max(1, deadlineMs - time.monotonicMs())
       try {
         await this.#ask('node', bytes, { timeoutMs })
         break
       } catch (error) {
+        // The leader may have begun it all the same.
+        if (isQuorateError(error, 'stopped')) throw unknownOutcome(error)
         const isLate = time.monotonicMs() + limits.tickMs >= deadlineMs
         if (isLate || !isQuorateError(error, 'change-in-progress')) throw error
         await new Promise<void>((resolve) => {
@@ -772,9 +776,13 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       }
     }
     const timeoutMs = Math.max(1, deadlineMs - time.monotonicMs())
-    await this.waitApplied(() => this.#isChangeOver(request), { timeoutMs }).catch((error: unknown) => {
-      if (!isQuorateError(error, 'revision-wait-timeout')) throw error
-      throw new QuorateError('outcome-unknown', 'the member change was begun and not confirmed in time')
+    await this.#waitForEnd(() => this.#isChangeOver(request), { timeoutMs })
+  }
+
+  /** What was begun can end well after nobody waits for it any more. */
+  async #waitForEnd(isReached: () => boolean, options: CallOptions): Promise<void> {
+    await this.waitApplied(isReached, options).catch((error: unknown) => {
+      throw isQuorateError(error) ? unknownOutcome(error) : error
     })
   }
 
@@ -868,6 +876,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     if (wasPaused) {
       if (this.#hasDuties) duties.suspend()
       this.#hasDuties = false
+      this.#dutiesAfter = undefined
       this.#pauses++
     }
     if (this.#pauses > 0) {
@@ -903,6 +912,8 @@ export class ReplicatedGroup<Result> implements Group<Result> {
 
   #takeUpDuties(): void {
     if (!this.#raft.isSettledLeader || this.#hasDuties) return
+    this.#dutiesAfter ??= this.#raft.lastIndex
+    if (this.#machine.appliedIndex < this.#dutiesAfter) return
     this.#hasDuties = true
     this.#machine.leader.start(this.#deps.time.monotonicMs())
   }
@@ -932,9 +943,10 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       leader,
       cause: change.cause,
     })
-    if (this.#hasDuties && change.role !== 'leader') {
-      this.#machine.leader.stop()
+    if (change.role !== 'leader') {
+      if (this.#hasDuties) this.#machine.leader.stop()
       this.#hasDuties = false
+      this.#dutiesAfter = undefined
     }
     // Whatever was on its way through the old leadership may or may not arrive: nobody can tell here.
     const text = 'the leader changed: the command may or may not have happened'
@@ -1023,13 +1035,14 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   }
 
   #maybeSnapshot(): void {
-    const { limits, backend } = this.#deps
+    const { limits, snapshots } = this.#deps
     if (this.#isSnapshotting || this.#appliedEnd.index - this.#lastSnapshotIndex < limits.snapshotCount)
       return
     // Whoever is sent a snapshot needs the log behind it: a new one now could make it need the next one for ever.
     if (this.#transfer.isSending) return
-    const stateBytes = Math.max(backend.sizeBytes().used, limits.snapshotLogBytesMin)
-    if (this.#logBytesSinceSnapshot > stateBytes) this.#startSnapshot()
+    // The last snapshot and not the state as it is now: that grows with the log, and the log would never outgrow it.
+    const share = limits.snapshotLogShare * (snapshots.list()[0]?.sizeBytes ?? 0)
+    if (this.#logBytesSinceSnapshot > Math.max(share, limits.snapshotLogBytesMin)) this.#startSnapshot()
   }
 
   async openSnapshot(): Promise<SnapshotSource> {
@@ -1121,18 +1134,12 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     assert(file !== undefined, 'the snapshot to install is here')
     this.#isInstalling = true
     await this.#flusher.settle()
-    await backend.clear()
-    const sink = this.#machine.beginRestore()
-    await snapshots.load(file, async (chunk) => {
+    const { flushOperations } = this.#deps.limits
+    await loadSnapshot({ machine: this.#machine, backend, snapshots, flushOperations }, file, () => {
       if (this.#isStopped) throw stoppedError()
-      sink.write(chunk)
-      if (this.#machine.pending.operations > this.#deps.limits.flushOperations) await this.#flushRestored()
     })
-    sink.finish()
-    await this.#flushRestored()
     await log.reset(group, operation.end, operation.hardState)
     const { end, configuration, configurationIndex } = file.mark
-    assert(this.#machine.appliedIndex === end.index, 'the restored state stands at the mark of the snapshot')
     this.#committed = this.#committed.filter((entry) => entry.index > end.index)
     this.#appliedEnd = end
     this.#appliedConfiguration = { index: configurationIndex, configuration }
@@ -1144,15 +1151,6 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#isInstalling = false
     logger.log('info', 'snapshot-installed', { index: end.index, bytes: file.sizeBytes })
     await snapshots.prune(snapshotsKept)
-  }
-
-  async #flushRestored(): Promise<void> {
-    for (;;) {
-      const taken = this.#machine.takeBatch()
-      if (taken === undefined) return
-      await this.#deps.backend.commit(taken.batch)
-      this.#machine.flushed()
-    }
   }
 
   // ---- comparing replicas ---------------------------------------------------------------------------------------
@@ -1230,6 +1228,10 @@ interface AppliedWaiter {
 
 function stoppedError(): QuorateError {
   return new QuorateError('stopped', 'this node is stopped')
+}
+
+function unknownOutcome(cause: QuorateError): QuorateError {
+  return new QuorateError('outcome-unknown', `begun, and its end was not seen: ${cause.message}`, { cause })
 }
 
 function refusalText(code: ErrorCode): string {
