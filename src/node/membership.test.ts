@@ -188,7 +188,7 @@ test('a member that has not reported keeps the cluster version where it is', () 
 
 test('a member list of version 1 is read, nobody has reported in it; version 2 is written, byte for byte', () => {
   const member = '0700000000000000' + '6400000000000000' + '01' + '026e31' + '0108687474703a2f2f61' + '00'
-  const read = decodeDirectory(bytesFromHex(`010100` + `01${member}` + '010900000000000000'))
+  const read = decodeDirectory(bytesFromHex(`01010001${member}010900000000000000`))
   assert.deepEqual(read, {
     clusterVersion: 1,
     members: [
@@ -207,7 +207,7 @@ test('a member list of version 1 is read, nobody has reported in it; version 2 i
   })
   const version2 = { ...read, members: read.members.map((one) => ({ ...one, commandVersion: 1 })) }
   const written = member.replace('01026e31', '010100026e31')
-  assert.equal(hexFromBytes(encodeDirectory(version2)), `020100` + `01${written}` + '010900000000000000')
+  assert.equal(hexFromBytes(encodeDirectory(version2)), `02010001${written}010900000000000000`)
 })
 
 test('requests to the leader come back as they were', () => {

@@ -36,7 +36,10 @@ export interface StateMachine<Result> {
    * applied. Every chunk is at most about 64 KiB. `done` must be called at the end or to give up early.
    */
   openSnapshot(): SnapshotSource
-  /** Starts to replace the whole state: feed every chunk in order, then `finish`. The backend was cleared before. */
+  /**
+   * Starts to replace the whole state: feed every chunk in order, then `finish`. From here on nothing can be read. The
+   * backend is emptied before the first chunk.
+   */
   beginRestore(): SnapshotSink
   readonly leader: LeaderDuties
   /** Does a slice of background work (compaction of old revisions); false when there is nothing to do. */

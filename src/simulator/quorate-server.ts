@@ -170,17 +170,22 @@ class QuorateUnderSimulation implements SimulatedServer {
       this.#time.startTimer(0, pull)
     }
     const stream = this.#core.openWatchStream(schedule)
-    stream.create({
-      key: bytesFromLatin1(request.key),
-      rangeEnd: bytesFromLatin1(request.end),
-      startRevision: request.startRevision,
-      watchId: 0,
-      previous: request.previous,
-      noPut: request.noPut,
-      noDelete: request.noDelete,
-      progressNotify: false,
-      fragment: request.fragment,
-    })
+    try {
+      stream.create({
+        key: bytesFromLatin1(request.key),
+        rangeEnd: bytesFromLatin1(request.end),
+        startRevision: request.startRevision,
+        watchId: 0,
+        previous: request.previous,
+        noPut: request.noPut,
+        noDelete: request.noDelete,
+        progressNotify: false,
+        fragment: request.fragment,
+      })
+    } catch (error) {
+      stream.close()
+      throw error
+    }
     stream.requestProgress()
     schedule()
     return {
@@ -211,7 +216,6 @@ class QuorateUnderSimulation implements SimulatedServer {
       })
     }
     if (!call.isSerializable) await this.#node.group.readBarrier({ timeoutMs: callTimeoutMs })
-    if (this.#node.group.isRestoring) throw new QuorateError('no-leader', 'the state is being replaced')
     const operation = operationOf(request, call.atRevision)
     if (operation.kind !== 'range') throw new QuorateError('invalid-argument', 'this is no range')
     const { revision } = this.#core
