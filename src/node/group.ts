@@ -223,6 +223,10 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   start(): void {
     this.#deps.directoryChanged(decodeDirectory(this.#raft.configuration.context))
     this.#startTicker()
+    // The only voter leads with its first tick: it has nobody to wait for or to disturb, so that is now.
+    const { voters, outgoing } = this.#raft.configuration
+    const isAlone = outgoing.length === 0 && voters.length === 1 && voters[0] === this.nodeId
+    if (isAlone) this.#event(() => this.#raft.tick())
     this.#schedule()
   }
 
@@ -1039,13 +1043,14 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   }
 
   #maybeSnapshot(): void {
-    const { limits, backend } = this.#deps
+    const { limits, snapshots } = this.#deps
     if (this.#isSnapshotting || this.#appliedEnd.index - this.#lastSnapshotIndex < limits.snapshotCount)
       return
     // Whoever is sent a snapshot needs the log behind it: a new one now could make it need the next one for ever.
     if (this.#transfer.isSending) return
-    const stateBytes = Math.max(backend.sizeBytes().used, limits.snapshotLogBytesMin)
-    if (this.#logBytesSinceSnapshot > stateBytes) this.#startSnapshot()
+    // The last snapshot and not the state as it is now: that grows with the log, and the log would never outgrow it.
+    const share = limits.snapshotLogShare * (snapshots.list()[0]?.sizeBytes ?? 0)
+    if (this.#logBytesSinceSnapshot > Math.max(share, limits.snapshotLogBytesMin)) this.#startSnapshot()
   }
 
   async openSnapshot(): Promise<SnapshotSource> {
