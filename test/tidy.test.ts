@@ -13,6 +13,7 @@ const sourceFilesMin = 25
 const roomsMin = 15
 const relativeImportsMin = 20
 const documentsMin = 2
+const patternRowsMin = 60
 
 /** Files that something outside the import graph starts. */
 const entryPoint = /^src\/(index|testing|[a-z-]+\/(main|worker|[a-z-]+-worker))\.ts$/
@@ -286,6 +287,29 @@ test('every page of docs/formats is linked', (t) => {
     pages.filter((page) => !linked.has(page)),
     [],
   )
+})
+
+test('every test that docs/compatibility/patterns.md names exists, and what is not proven says where it will be', () => {
+  const errors: string[] = []
+  const rows = readFileSync('docs/compatibility/patterns.md', 'utf8').match(/^\| [A-Z]+-\d .*$/gm) ?? []
+  for (const row of rows) {
+    const [, id = '', , proof = ''] = row.split('|').map((cell) => cell.trim())
+    // A file, and behind it the tests in it that are meant: `file` "name", "name"
+    const named = [...proof.matchAll(/`([^`]+\/[^`]+)`((?:,? "[^"]+")*)/g)]
+    for (const [, path = '', quoted = ''] of named) {
+      const names = [...quoted.matchAll(/"([^"]+)"/g)].map((match) => match[1] ?? '')
+      if (!existsSync(path)) errors.push(`${id}: ${path} does not exist`)
+      else if (path.endsWith('.test.ts') && names.length === 0)
+        errors.push(`${id}: no test of ${path} is named`)
+      else
+        for (const name of names)
+          if (!textOf(path).includes(name)) errors.push(`${id}: ${path} has no "${name}"`)
+    }
+    if (/partly|unproven/.test(proof) ? !/later: (Proof|Speed) /.test(proof) : named.length === 0)
+      errors.push(`${id}: neither a test nor the stage that is to bring one`)
+  }
+  assert.ok(rows.length >= patternRowsMin, `only ${rows.length} rows`)
+  assert.deepEqual(errors, [])
 })
 
 test('every exception in docs/ARCHITECTURE.md is still needed', () => {

@@ -91,7 +91,6 @@ export class TestGroup implements Group<Applied> {
   term = 2
   leader: NodeId = self.id
   isLearner = false
-  isRestoring = false
   /** Every call of the group that is named here is refused with that code. */
   readonly failures: Map<string, ErrorCode> = new Map()
   readonly calls: string[] = []
@@ -124,21 +123,21 @@ export class TestGroup implements Group<Applied> {
 
   async propose(payload: Uint8Array, options: CallOptions): Promise<Proposed<Applied>> {
     this.lastTimeoutMs = options.timeoutMs
-    this.#call('propose')
+    this.record('propose')
     return this.apply(payload)
   }
 
   async readBarrier(): Promise<void> {
-    this.#call('readBarrier')
+    this.record('readBarrier')
   }
 
   async confirmLeadership(): Promise<void> {
-    this.#call('confirmLeadership')
+    this.record('confirmLeadership')
     if (!this.isSettledLeader) throw new QuorateError('not-leader', '')
   }
 
   async waitApplied(isReached: () => boolean): Promise<void> {
-    this.#call('waitApplied')
+    this.record('waitApplied')
     if (isReached()) return
     await new Promise<void>((resolve) => {
       this.#waiting.push({ isReached, resolve })
@@ -146,7 +145,7 @@ export class TestGroup implements Group<Applied> {
   }
 
   async askLeader(question: Uint8Array): Promise<Uint8Array> {
-    this.#call('askLeader')
+    this.record('askLeader')
     // The leader is another member with the same state: while it answers, this group is its.
     this.#isAsked = true
     try {
@@ -168,7 +167,7 @@ export class TestGroup implements Group<Applied> {
     peerUrls: readonly string[],
     isLearner: boolean,
   ): Promise<{ added: Member; members: readonly Member[] }> {
-    this.#call('addMember')
+    this.record('addMember')
     const id = BigInt(0xa0 + this.memberList.length + 1)
     // Everyone begins as a learner; one that was added as a voter is promoted later.
     const added = {
@@ -185,24 +184,24 @@ export class TestGroup implements Group<Applied> {
   }
 
   async removeMember(id: NodeId): Promise<readonly Member[]> {
-    this.#call('removeMember')
+    this.record('removeMember')
     this.#member(id)
     this.memberList = this.memberList.filter((member) => member.id !== id)
     return this.memberList
   }
 
   async updateMember(id: NodeId, peerUrls: readonly string[]): Promise<readonly Member[]> {
-    this.#call('updateMember')
+    this.record('updateMember')
     return this.#replace({ ...this.#member(id), peerUrls })
   }
 
   async promoteMember(id: NodeId): Promise<readonly Member[]> {
-    this.#call('promoteMember')
+    this.record('promoteMember')
     return this.#replace({ ...this.#member(id), isLearner: false })
   }
 
   async transferLeadership(to: NodeId): Promise<void> {
-    this.#call('transferLeadership')
+    this.record('transferLeadership')
     if (!this.isSettledLeader) throw new QuorateError('not-leader', '')
     if (!this.memberList.some((member) => member.id === to)) throw new QuorateError('transferee-invalid', '')
     this.leader = to
@@ -222,6 +221,7 @@ export class TestGroup implements Group<Applied> {
       appliedIndex: index,
       durableAppliedIndex: index,
       lowWaterMark: 0,
+      clusterVersion: 1,
       digest: 0,
       peers: new Map(),
       queues: {},
@@ -229,7 +229,8 @@ export class TestGroup implements Group<Applied> {
     }
   }
 
-  #call(name: string): void {
+  /** Notes a call; throws what the test wants of it. */
+  record(name: string): void {
     this.calls.push(name)
     const code = this.failures.get(name)
     if (code !== undefined) throw new QuorateError(code, `the test says ${code}`)
@@ -362,7 +363,7 @@ export function openDoor(core: TestCore, options: Partial<EtcdOptions> = {}): Do
     alarms: () => alarms,
     defragment: () => undefined,
     async compacted() {
-      group.calls.push('compacted')
+      group.record('compacted')
       while (core.maintain()) await Promise.resolve()
     },
     async openSnapshot() {

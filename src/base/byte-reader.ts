@@ -1,3 +1,4 @@
+import { assert } from './assert.ts'
 import { QuorateError } from './errors.ts'
 
 /**
@@ -6,13 +7,12 @@ import { QuorateError } from './errors.ts'
  */
 export class ByteReader {
   readonly #bytes: Uint8Array
-  readonly #view: DataView
   readonly #end: number
   #position: number
 
   constructor(bytes: Uint8Array, start = 0, end: number = bytes.length) {
     this.#bytes = bytes
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    assert(end <= bytes.length, 'a reader ends within its bytes')
     this.#position = start
     this.#end = end
   }
@@ -26,26 +26,28 @@ export class ByteReader {
   }
 
   u8(): number {
-    return this.#view.getUint8(this.#take(1))
+    return this.#bytes[this.#take(1)] as number
   }
 
   u16(): number {
-    return this.#view.getUint16(this.#take(2), true)
+    const at = this.#take(2)
+    return (this.#bytes[at] as number) | ((this.#bytes[at + 1] as number) << 8)
   }
 
   u32(): number {
-    return this.#view.getUint32(this.#take(4), true)
+    return this.#u32At(this.#take(4))
   }
 
   u53(): number {
     const at = this.#take(8)
-    const high = this.#view.getUint32(at + 4, true)
+    const high = this.#u32At(at + 4)
     if (high >= 0x20_0000) throw new QuorateError('frame-malformed', 'a counter is larger than 2^53')
-    return high * 0x1_0000_0000 + this.#view.getUint32(at, true)
+    return high * 0x1_0000_0000 + this.#u32At(at)
   }
 
   u64(): bigint {
-    return this.#view.getBigUint64(this.#take(8), true)
+    const at = this.#take(8)
+    return (BigInt(this.#u32At(at + 4)) << 32n) | BigInt(this.#u32At(at))
   }
 
   varint(): number {
@@ -79,6 +81,12 @@ export class ByteReader {
     if (this.remaining !== 0) {
       throw new QuorateError('frame-malformed', `${what} has ${this.remaining} bytes after its end`)
     }
+  }
+
+  #u32At(at: number): number {
+    const bytes = this.#bytes
+    const [a, b, c, d] = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]
+    return (((d as number) << 24) | ((c as number) << 16) | ((b as number) << 8) | (a as number)) >>> 0
   }
 
   #take(count: number): number {

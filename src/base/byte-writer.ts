@@ -2,16 +2,16 @@ import { assert } from './assert.ts'
 
 /**
  * Grows as it is written to. All fixed-width numbers are little-endian, the order of all formats of ours
- * except keys that must sort as bytes (those use the big-endian functions).
+ * except keys that must sort as bytes (those use the big-endian functions). Bytes are set one by one: a DataView
+ * costs more to make than a short message does to write with it.
  */
 export class ByteWriter {
   #bytes: Uint8Array
-  #view: DataView
   #size = 0
 
-  constructor(initialSize = 256) {
-    this.#bytes = new Uint8Array(initialSize)
-    this.#view = new DataView(this.#bytes.buffer)
+  /** `memory`: a size, or bytes to write into as long as they are enough. */
+  constructor(memory: number | Uint8Array = 256) {
+    this.#bytes = typeof memory === 'number' ? new Uint8Array(memory) : memory
   }
 
   /** Bytes written so far. */
@@ -26,26 +26,27 @@ export class ByteWriter {
 
   u16(value: number): void {
     const at = this.#take(2)
-    this.#view.setUint16(at, value, true)
+    this.#bytes[at] = value
+    this.#bytes[at + 1] = value >>> 8
   }
 
   u32(value: number): void {
-    const at = this.#take(4)
-    this.#view.setUint32(at, value, true)
+    this.#putU32(this.#take(4), value)
   }
 
   /** A whole number in [0, 2^53) in eight bytes. */
   u53(value: number): void {
     assert(Number.isSafeInteger(value) && value >= 0, 'u53 takes a safe, non-negative whole number')
     const at = this.#take(8)
-    this.#view.setUint32(at, value >>> 0, true)
-    this.#view.setUint32(at + 4, Math.floor(value / 0x1_0000_0000), true)
+    this.#putU32(at, value >>> 0)
+    this.#putU32(at + 4, Math.floor(value / 0x1_0000_0000))
   }
 
   /** The low 64 bits, signed or not. */
   u64(value: bigint): void {
     const at = this.#take(8)
-    this.#view.setBigUint64(at, BigInt.asUintN(64, value), true)
+    this.#putU32(at, Number(value & 0xffff_ffffn))
+    this.#putU32(at + 4, Number((value >> 32n) & 0xffff_ffffn))
   }
 
   /** Base-128 variable length, least significant group first; value in [0, 2^53). */
@@ -73,7 +74,7 @@ export class ByteWriter {
   /** Overwrites four bytes written before, for a length or checksum that is known only afterwards. */
   setU32(position: number, value: number): void {
     assert(position + 4 <= this.#size, 'setU32 overwrites what was written')
-    this.#view.setUint32(position, value, true)
+    this.#putU32(position, value)
   }
 
   /** What was written, without a copy: valid until the next write or reset. */
@@ -97,10 +98,17 @@ export class ByteWriter {
     return at
   }
 
+  #putU32(at: number, value: number): void {
+    const bytes = this.#bytes
+    bytes[at] = value
+    bytes[at + 1] = value >>> 8
+    bytes[at + 2] = value >>> 16
+    bytes[at + 3] = value >>> 24
+  }
+
   #grow(): void {
     const larger = new Uint8Array(Math.max(this.#size, this.#bytes.length * 2))
     larger.set(this.#bytes)
     this.#bytes = larger
-    this.#view = new DataView(larger.buffer)
   }
 }

@@ -23,3 +23,4 @@ export { type ErrorCode, errorCodes, isQuorateError, QuorateError } from './erro
 export { type ClusterId, compareIds, formatId, type LeaseId, type NodeId, noNode } from './ids.ts'
 export { SeededRandom } from './random.ts'
 export { RingQueue } from './ring-queue.ts'
+export { Slab } from './slab.ts'

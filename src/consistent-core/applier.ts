@@ -177,12 +177,13 @@ export class Applier {
 
   /** Leases that ended in the meantime are passed over. */
   #checkpoint(command: LeaseCheckpointCommand): Result {
-    const { leases, keys } = this.#parts
+    const { leases, deadlines, keys } = this.#parts
     for (const { id, remainingSeconds } of command.leases) {
       const old = leases.get(id)
       if (old === undefined) continue
       const lease = { ...old, remainingSeconds: Math.min(remainingSeconds, old.ttlSeconds) }
       leases.replace(lease)
+      deadlines.checkpointed(lease)
       const key = leaseKey(id)
       const row = present(keys.tables.get('leases', key), 'a lease has a row')
       this.#chain(keys.tables.put('leases', key, encodeLease(lease), row))

@@ -47,6 +47,7 @@ function createHandler(): CaseHandler {
   const hashes: number[] = []
   const paused = new Map<string, Generator<void, unknown, void>>()
   let held: readonly Uint8Array[] = []
+  let restoring: ReturnType<ConsistentCore['beginRestore']> | undefined
 
   const propose = (replica: Replica, payload: Uint8Array): Applied => {
     log.push(payload)
@@ -99,12 +100,7 @@ function createHandler(): CaseHandler {
     },
     end: (words) => {
       const range = paused.get(words.at(0)) as Generator<void, RangeResult | Refusal, void>
-      try {
-        return describeRange(finish(range), true)
-      } catch (error) {
-        if (isQuorateError(error)) return `error ${error.code}`
-        throw error
-      }
+      return describeRange(finish(range), true)
     },
     hash: (words) => {
       const result = finish(main.core.hash(Number(words.at(0, '0'))))
@@ -118,25 +114,32 @@ function createHandler(): CaseHandler {
     'leader-stop': () => quiet(() => main.core.leader.stop()),
     suspend: () => quiet(() => main.core.leader.suspend()),
     tick: (words) => {
-      held = main.core.leader.tick(Number(words.at(0)))
-      const text = held.map((payload) => describeCommand(decodeCommand(payload).write))
-      if (words.flag('hold')) return text.join('\n')
-      for (const payload of held) text.push(describeApplied(propose(main, payload)))
+      const proposed = main.core.leader.tick(Number(words.at(0)))
+      const text = proposed.map((payload) => describeCommand(decodeCommand(payload).write))
+      if (words.flag('hold')) {
+        held = [...held, ...proposed]
+        return text.join('\n')
+      }
+      for (const payload of proposed) text.push(describeApplied(propose(main, payload)))
       return text.join('\n')
     },
-    'apply-held': () => held.map((payload) => describeApplied(propose(main, payload))).join('\n'),
+    'apply-held': () => {
+      const proposed = held
+      held = []
+      return proposed.map((payload) => describeApplied(propose(main, payload))).join('\n')
+    },
     'refuse-held': () =>
       quiet(() => {
         for (const payload of held) main.core.leader.refused(payload)
+        held = []
       }),
-    renew: (words) => {
-      try {
-        return `ttl ${main.core.renewLease(BigInt(words.at(0)), Number(words.at(1)))}`
-      } catch (error) {
-        if (isQuorateError(error)) return `error ${error.code}`
-        throw error
-      }
-    },
+    renew: (words) => `ttl ${main.core.renewLease(BigInt(words.at(0)), Number(words.at(1)))}`,
+    checkpointed: (words) => (main.core.isCheckpointed(BigInt(words.at(0))) ? 'yes' : 'no'),
+    'take-back': (words) =>
+      write(
+        { kind: 'leaseCheckpoint', leases: [{ id: BigInt(words.at(0)), remainingSeconds: 0 }] },
+        undefined,
+      ),
     lease: (words) => {
       const lease = main.core.lease(BigInt(words.at(0)), 0)
       if (lease === undefined) return 'unknown'
@@ -170,12 +173,7 @@ function createHandler(): CaseHandler {
         progressNotify: words.flag('notify'),
         fragment: words.flag('fragment'),
       }
-      try {
-        streamOf(name).stream.create(request)
-      } catch (error) {
-        if (isQuorateError(error)) return `error ${error.code}`
-        throw error
-      }
+      streamOf(name).stream.create(request)
       return ''
     },
     cancel: (words) => quiet(() => streamOf(words.at(0)).stream.cancel(Number(words.at(1)))),
@@ -257,6 +255,20 @@ function createHandler(): CaseHandler {
       const isEqual = follower.core.digest === main.core.digest
       return `installed at ${cut} revision ${follower.core.revision} digest ${isEqual ? 'equal' : 'differs'}`
     },
+    // The same in two steps: what comes between them meets a state that is being replaced.
+    'install-begin': () => {
+      restoring = follower.core.beginRestore()
+      return ''
+    },
+    'install-end': () => {
+      assert.ok(restoring, 'an install has begun')
+      clear(follower)
+      const source = main.core.openSnapshot()
+      for (let chunk = source.next(); chunk !== undefined; chunk = source.next()) restoring.write(chunk)
+      source.done()
+      restoring.finish()
+      return `installed at ${source.appliedIndex} revision ${follower.core.revision}`
+    },
     swap: () =>
       quiet(() => {
         const other = main
@@ -268,7 +280,12 @@ function createHandler(): CaseHandler {
   return ({ name, args }) => {
     const command = commands[name]
     assert.ok(command, `there is no command ${name}`)
-    return command(new Words(args))
+    try {
+      return command(new Words(args))
+    } catch (error) {
+      if (isQuorateError(error)) return `error ${error.code}`
+      throw error
+    }
   }
 }
 

@@ -1,4 +1,4 @@
-import { ByteReader, ByteWriter, QuorateError, unreachable } from '../base/index.ts'
+import { ByteReader, ByteWriter, QuorateError, Slab, unreachable } from '../base/index.ts'
 import type {
   Command,
   Compare,
@@ -45,8 +45,14 @@ const rangeFlags = { keysOnly: 1, countOnly: 2 } as const
 
 // ---- encode -------------------------------------------------------------------------------------------------------
 
+/** Everything of a put but its key and value, with room to spare. */
+const putHeadBytes = 48
+const usualBytes = 128
+/** A command is copied into its entry soon after it was made, and let go. */
+const slab = new Slab()
+
 export function encodeCommand(command: Command): Uint8Array {
-  const writer = new ByteWriter(128)
+  const writer = new ByteWriter(slab.take(expectedBytes(command.write)))
   const { session, write } = command
   writer.u8(commandVersion)
   writer.u8(kindCode[write.kind])
@@ -57,7 +63,11 @@ export function encodeCommand(command: Command): Uint8Array {
     writer.varint(session.answeredBelow)
   }
   encodeWrite(writer, write)
-  return writer.copy()
+  return writer.view()
+}
+
+function expectedBytes(write: WriteCommand): number {
+  return write.kind === 'put' ? putHeadBytes + write.key.length + write.value.length : usualBytes
 }
 
 function encodeWrite(writer: ByteWriter, write: WriteCommand): void {

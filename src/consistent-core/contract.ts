@@ -241,7 +241,10 @@ export interface LeaseView {
 
 // ---- the core --------------------------------------------------------------------------------------------------
 
-/** Reads see the applied state of this replica; whoever needs linearizability passes a read barrier first. */
+/**
+ * Reads see the applied state of this replica; whoever needs linearizability passes a read barrier first. While a
+ * snapshot takes its place they throw `leader-changed`, and so does the creation of a watcher.
+ */
 export interface ConsistentCoreReads {
   /** Store revision: 1 when empty, plus one per changing command. */
   readonly revision: number
@@ -258,8 +261,13 @@ export interface ConsistentCoreReads {
   openWatchStream(onReady: () => void): WatchStream
   lease(id: LeaseId, nowMs: number): LeaseView | undefined
   leaseIds(): readonly LeaseId[]
-  /** Leader only, after a quorum round that began after the request: full TTL from `nowMs`. 0: unknown or expiring. */
+  /**
+   * Leader only, after a quorum round that began after the request: full TTL from `nowMs`; 0: unknown. Errors that pass:
+   * `not-leader` while the clocks do not run, `leader-changed` while a revoke of the lease is on its way.
+   */
   renewLease(id: LeaseId, nowMs: number): number
+  /** Whether a renewal may be told only once a checkpoint of the lease, written or on its way, is set back to 0. */
+  isCheckpointed(id: LeaseId): boolean
   readonly counts: { leases: number; sessions: number; watchers: number; watchStreams: number }
 }
 

@@ -2,7 +2,7 @@ import { assert, type LeaseId, QuorateError } from '../base/index.ts'
 import { LeaseTable } from '../lease/index.ts'
 import type { Batch, Store } from '../store/index.ts'
 import { Applier } from './applier.ts'
-import { decodeCommand } from './command-codec.ts'
+import { commandVersion, decodeCommand } from './command-codec.ts'
 import { Compaction } from './compaction.ts'
 import { hashOf, verifyContent } from './content.ts'
 import type {
@@ -23,7 +23,7 @@ import { KeySpace } from './key-space.ts'
 import { createDeadlines, createLeaderDuties } from './leader-duties.ts'
 import { decodeLease, leaseRowsPrefix } from './lease-rows.ts'
 import { type AppliedPlace, decodeMeta, encodeMeta, metaKey } from './meta-row.ts'
-import { checkOperation, noOperationLimits } from './operation-check.ts'
+import { checkOperation, noOperationLimits, replaced } from './operation-check.ts'
 import { Pins } from './pins.ts'
 import { checkRevision, rangeOf } from './range.ts'
 import { revisionOfKey, subOfKey } from './rows.ts'
@@ -47,6 +47,7 @@ export interface ConsistentCoreOptions {
 
 /** The state machine behind the etcd API: what the node drives and what the doors read. */
 export interface ConsistentCore extends ConsistentCoreReads {
+  readonly commandVersion: number
   readonly leader: LeaderDuties
   readonly appliedIndex: number
   readonly appliedTerm: number
@@ -80,6 +81,7 @@ export function createConsistentCore(options: ConsistentCoreOptions): Consistent
 }
 
 class Core implements ConsistentCore {
+  readonly commandVersion = commandVersion
   readonly leader: LeaderDuties
   readonly #store: Store
   readonly #tables: Tables
@@ -294,6 +296,7 @@ class Core implements ConsistentCore {
   }
 
   *range(operation: RangeOperation): Generator<void, RangeResult | Refusal, void> {
+    this.#assertWhole()
     const refusal =
       checkOperation(operation, noOperationLimits) ?? checkRevision(this.#keys, operation.revision)
     if (refusal !== undefined) return refusal
@@ -302,6 +305,7 @@ class Core implements ConsistentCore {
   }
 
   *readTransaction(transaction: TransactionOperation): Generator<void, TransactionResult | Refusal, void> {
+    this.#assertWhole()
     const refusal = checkOperation(transaction, noOperationLimits)
     if (refusal !== undefined) return refusal
     const { revision } = this.#keys
@@ -321,6 +325,7 @@ class Core implements ConsistentCore {
   *hash(
     revision: number,
   ): Generator<void, { hash: number; hashRevision: number; compactRevision: number } | Refusal, void> {
+    this.#assertWhole()
     const refusal = checkRevision(this.#keys, revision)
     if (refusal !== undefined) return refusal
     const hashRevision = revision > 0 ? revision : this.#keys.revision
@@ -337,13 +342,17 @@ class Core implements ConsistentCore {
   ): Generator<void, T, void> {
     const generation = this.#generation
     const view: View = { keys: this.#keys, revision, resumed: () => this.#assertGeneration(generation) }
-    if (this.#place.isRestoring) throw replaced()
     this.#pins.add(pinned)
     try {
       return yield* read(view)
     } finally {
       this.#pins.remove(pinned)
     }
+  }
+
+  /** What is not there while a snapshot is read in is not unknown: nobody can tell. */
+  #assertWhole(): void {
+    if (this.#place.isRestoring) throw replaced()
   }
 
   #assertGeneration(generation: number): void {
@@ -357,6 +366,7 @@ class Core implements ConsistentCore {
   // ---- leases ------------------------------------------------------------------------------------------------------
 
   lease(id: LeaseId, nowMs: number): LeaseView | undefined {
+    this.#assertWhole()
     const lease = this.#leases.get(BigInt.asUintN(64, id))
     if (lease === undefined) return undefined
     return {
@@ -368,6 +378,7 @@ class Core implements ConsistentCore {
   }
 
   leaseIds(): readonly LeaseId[] {
+    this.#assertWhole()
     return [...this.#leases.values()].map((lease) => lease.id)
   }
 
@@ -375,7 +386,13 @@ class Core implements ConsistentCore {
     if (!this.#deadlines.isRunning) {
       throw new QuorateError('not-leader', 'only the settled leader renews leases')
     }
-    return this.#deadlines.renew(BigInt.asUintN(64, id), nowMs)
+    const seconds = this.#deadlines.renew(BigInt.asUintN(64, id), nowMs)
+    if (seconds !== undefined) return seconds
+    throw new QuorateError('leader-changed', 'the lease ran out, and whether it ends is not decided yet')
+  }
+
+  isCheckpointed(id: LeaseId): boolean {
+    return this.#deadlines.isCheckpointed(BigInt.asUintN(64, id))
   }
 
   get counts(): { leases: number; sessions: number; watchers: number; watchStreams: number } {
@@ -390,8 +407,4 @@ class Core implements ConsistentCore {
 
 function revisionAsked(operation: Operation): number {
   return operation.kind === 'range' && operation.revision > 0 ? operation.revision : Infinity
-}
-
-function replaced(): QuorateError {
-  return new QuorateError('leader-changed', 'a snapshot took the place of the state while it was read')
 }

@@ -33,7 +33,7 @@ export function createLeaderDuties(deadlines: LeaseDeadlines): LeaderDuties {
       const { write } = decodeCommand(command)
       if (write.kind === 'leaseRevoke') deadlines.revokeRefused(write.id)
       if (write.kind !== 'leaseCheckpoint') return
-      for (const { id, remainingSeconds } of write.leases) deadlines.checkpointRefused(id, remainingSeconds)
+      for (const { id } of write.leases) deadlines.checkpointRefused(id)
     },
   }
 }

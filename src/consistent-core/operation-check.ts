@@ -1,4 +1,4 @@
-import { compareBytes, latin1FromBytes } from '../base/index.ts'
+import { compareBytes, latin1FromBytes, QuorateError } from '../base/index.ts'
 import { transactionDepthMax } from './command-codec.ts'
 import type { KeyInterval, Operation, Refusal, TransactionOperation } from './contract.ts'
 
@@ -10,6 +10,14 @@ export interface OperationLimits {
 export const defaultOperationLimits: OperationLimits = { transactionOperationsMax: 128 }
 /** For the check at apply: how many operations a transaction may have is the door's matter and may differ by node. */
 export const noOperationLimits: OperationLimits = { transactionOperationsMax: Number.MAX_SAFE_INTEGER }
+
+/** What a reader is told while a snapshot takes the place of the state. */
+export function replaced(): QuorateError {
+  return new QuorateError(
+    'leader-changed',
+    'a snapshot takes the place of the state: nothing can be read from it',
+  )
+}
 
 export function refuse(code: Refusal['code'], detail: string): Refusal {
   return { kind: 'refused', code, detail }

@@ -1,5 +1,6 @@
 import { assert, QuorateError, RingQueue } from '../base/index.ts'
 import type { WatchCreate, WatchEvent, WatchOutput, WatchStream } from './contract.ts'
+import { replaced } from './operation-check.ts'
 import type { StreamWatcher, WatchHub } from './watch-hub.ts'
 import {
   changesAt,
@@ -57,6 +58,8 @@ export class StreamOfWatchers implements WatchStream {
 
   create(request: WatchCreate): void {
     this.#assertOpen()
+    // Which revisions are past and which are to come is not known: a watcher from the past would miss it.
+    if (this.#hub.isRestoring) throw replaced()
     const { keys, limits } = this.#hub
     if (this.#watchers.size === limits.watchersPerStreamMax) {
       throw new QuorateError('overloaded', `a stream has at most ${limits.watchersPerStreamMax} watchers`)

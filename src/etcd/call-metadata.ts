@@ -1,6 +1,6 @@
 import { QuorateError } from '../base/index.ts'
 import type { SessionStamp } from '../consistent-core/index.ts'
-import type { Metadata } from '../grpc/index.ts'
+import type { CallMetadata } from '../grpc/index.ts'
 
 /**
  * What a call says beside its message, as gRPC metadata (names are lower case, numbers decimal):
@@ -11,7 +11,7 @@ import type { Metadata } from '../grpc/index.ts'
  *   quorate-min-revision    answer a read not before this member has applied that revision
  *   hasleader: true         etcd's own: refuse, and end streams, while this member knows no leader
  */
-export function sessionOf(metadata: Metadata): SessionStamp | undefined {
+export function sessionOf(metadata: CallMetadata): SessionStamp | undefined {
   const session = metadata.get('quorate-session')
   if (session === undefined) return undefined
   if (!/^-?\d{1,19}$/.test(session)) throw notDecimal('quorate-session')
@@ -24,15 +24,15 @@ export function sessionOf(metadata: Metadata): SessionStamp | undefined {
 }
 
 /** 0 when not asked for. */
-export function minRevisionOf(metadata: Metadata): number {
+export function minRevisionOf(metadata: CallMetadata): number {
   return counterOf(metadata, 'quorate-min-revision') ?? 0
 }
 
-export function requiresLeader(metadata: Metadata): boolean {
+export function requiresLeader(metadata: CallMetadata): boolean {
   return metadata.get('hasleader') === 'true'
 }
 
-function counterOf(metadata: Metadata, name: string): number | undefined {
+function counterOf(metadata: CallMetadata, name: string): number | undefined {
   const text = metadata.get(name)
   if (text === undefined) return undefined
   const value = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN

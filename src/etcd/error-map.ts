@@ -38,8 +38,9 @@ const answers = {
   'lease-not-found': none('notFound', 'etcdserver: requested lease not found'),
   'lease-exists': none('failedPrecondition', 'etcdserver: lease already exists'),
   'lease-ttl-too-large': none('outOfRange', 'etcdserver: too large lease TTL'),
-  'session-expired': none('failedPrecondition', 'quorate: session expired'),
-  'request-number-too-old': none('outOfRange', 'quorate: request number too old'),
+  // Whoever comes again with a number asks what became of it, and nobody knows that any more.
+  'session-expired': unknown('failedPrecondition', 'quorate: session expired'),
+  'request-number-too-old': unknown('outOfRange', 'quorate: request number too old'),
 
   'member-not-found': none('notFound', 'etcdserver: member not found'),
   'member-exists': none('failedPrecondition', 'etcdserver: member ID already exist'),

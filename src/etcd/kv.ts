@@ -1,4 +1,4 @@
-import { QuorateError } from '../base/index.ts'
+import { isQuorateError, QuorateError } from '../base/index.ts'
 import {
   checkOperation,
   type Operation,
@@ -129,7 +129,12 @@ async function compact(from: EtcdDependencies, bytes: Uint8Array, call: GrpcCall
   }
   const write = { kind: 'compact', revision: request.revision } as const
   const { revision } = await propose(from, call, 'done', write, sessionOf(call.metadata))
-  if (request.physical) await from.maintenance.compacted(waitOptions(from, call).timeoutMs)
+  if (request.physical) {
+    await from.maintenance.compacted(waitOptions(from, call).timeoutMs).catch((error: unknown) => {
+      // Its place is not free yet, but the history has ended: no code that denies it.
+      throw isQuorateError(error) ? new QuorateError('outcome-unknown', error.message) : error
+    })
+  }
   return encodeHeaderResponse({ header: headerAt(from, revision) })
 }
 

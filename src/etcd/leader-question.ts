@@ -1,4 +1,5 @@
 import { ByteReader, ByteWriter, isQuorateError, type LeaseId, QuorateError } from '../base/index.ts'
+import { encodeCommand } from '../consistent-core/index.ts'
 import { sleep } from '../io/index.ts'
 import type { CallOptions } from '../node/index.ts'
 import type { EtcdDependencies } from './dependencies.ts'
@@ -8,7 +9,7 @@ import type { EtcdDependencies } from './dependencies.ts'
  * examples, is docs/formats/lease-question.md.
  *
  *   question  u8 version = 1 | u8 kind (1 renew, 2 remaining) | varint count | count x u64 lease id
- *   answer    count x varint: 0 the leader knows no such lease (or it is expiring), else 1 + whole seconds left
+ *   answer    count x varint: 0 the leader knows no such lease, else 1 + whole seconds left
  *
  * Both stay small: `leasesPerQuestionMax` ids.
  */
@@ -61,9 +62,8 @@ export async function askAboutLeases(
 }
 
 /**
- * The leader's side. The quorum round begins after the question came, so a leader that was replaced in the
- * meantime renews nothing. A lease that is unknown may only not be applied here yet: that is answered only after
- * everything committed was.
+ * The leader's side. The quorum round begins after the question came, so a leader that was replaced in the meantime
+ * renews nothing; and what was committed by then is applied, so a lease that is unknown here is unknown.
  */
 export async function answerQuestion(
   from: EtcdDependencies,
@@ -72,15 +72,31 @@ export async function answerQuestion(
 ): Promise<Uint8Array> {
   const { kind, leases } = decodeQuestion(bytes)
   await from.group.confirmLeadership(options)
-  let answer = lookUp(from, kind, leases)
-  if (answer.includes(undefined)) {
-    await from.group.readBarrier(options)
-    await from.group.confirmLeadership(options)
-    answer = lookUp(from, kind, leases)
-  }
+  const answer = lookUp(from, kind, leases)
+  if (kind === 'renew') await takeBackCheckpoints(from, leases, options)
   const writer = new ByteWriter(leases.length * 3)
   for (const seconds of answer) writer.varint(seconds === undefined ? 0 : seconds + 1)
   return writer.copy()
+}
+
+/** A renewal that is told holds under the next leader, too, which begins with what the last checkpoint left. */
+async function takeBackCheckpoints(
+  from: EtcdDependencies,
+  leases: readonly LeaseId[],
+  options: CallOptions,
+): Promise<void> {
+  const shortened = leases.filter((id) => from.core.isCheckpointed(id))
+  if (shortened.length === 0) return
+  const write = {
+    kind: 'leaseCheckpoint',
+    leases: shortened.map((id) => ({ id, remainingSeconds: 0 })),
+  } as const
+  try {
+    await from.group.propose(encodeCommand({ session: undefined, write }), options)
+  } catch (error) {
+    if (!isQuorateError(error, 'outcome-unknown')) throw error
+    throw new QuorateError('leader-changed', 'the renewal was not made durable here')
+  }
 }
 
 function lookUp(
@@ -89,10 +105,17 @@ function lookUp(
   leases: readonly LeaseId[],
 ): (number | undefined)[] {
   if (!from.group.isSettledLeader) throw new QuorateError('leader-changed', 'another member leads now')
-  if (kind === 'remaining')
-    return leases.map((id) => from.core.lease(id, from.time.monotonicMs())?.remainingSeconds)
   const nowMs = from.time.monotonicMs()
+  if (kind === 'remaining') return leases.map((id) => remaining(from, id, nowMs))
   return leases.map((id) => from.core.renewLease(id, nowMs) || undefined)
+}
+
+/** A new leader is settled before its clocks run: until then a lease that exists is not unknown, nobody can tell its time. */
+function remaining(from: EtcdDependencies, id: LeaseId, nowMs: number): number | undefined {
+  const lease = from.core.lease(id, nowMs)
+  if (lease !== undefined && lease.remainingSeconds === undefined)
+    throw new QuorateError('not-leader', 'the clocks of the leases do not run here yet')
+  return lease?.remainingSeconds
 }
 
 function encodeQuestion(question: LeaseQuestion, leases: readonly LeaseId[]): Uint8Array {

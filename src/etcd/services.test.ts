@@ -20,6 +20,7 @@ const putPath = '/etcdserverpb.KV/Put'
 const txnPath = '/etcdserverpb.KV/Txn'
 const watchPath = '/etcdserverpb.Watch/Watch'
 const grantPath = '/etcdserverpb.Lease/LeaseGrant'
+const timeToLivePath = '/etcdserverpb.Lease/LeaseTimeToLive'
 const keepAlivePath = '/etcdserverpb.Lease/LeaseKeepAlive'
 const snapshotPath = '/etcdserverpb.Maintenance/Snapshot'
 
@@ -133,6 +134,29 @@ test('keep-alives without end on a leader that cannot answer end in a refusal, n
     stream.write(encodeText('LeaseKeepAliveRequest', '{id: 1}'))
   }
   assert.ok(typeof stream.ending === 'object' && stream.ending.message === 'etcdserver: too many requests')
+})
+
+test('a leader that is settled and has not started the clocks of the leases yet does not call them unknown', async () => {
+  const door = open()
+  await door.call(grantPath, encodeText('LeaseGrantRequest', '{id: 7, ttl: 60}'))
+  door.core.leader.stop()
+  const asked = [
+    door.call(timeToLivePath, encodeText('LeaseTimeToLiveRequest', '{id: 7}')),
+    door.call(timeToLivePath, encodeText('LeaseTimeToLiveRequest', '{id: 8}')),
+  ]
+  const stream = door.open(keepAlivePath)
+  stream.write(encodeText('LeaseKeepAliveRequest', '{id: 7}'))
+  await settle()
+  door.core.leader.start(door.time.monotonicMs())
+  await door.time.advance(200)
+  const answers = (await Promise.all(asked)).map(({ message = new Uint8Array() }) =>
+    decodeToText('LeaseTimeToLiveResponse', message),
+  )
+  assert.deepEqual(answers, ['{header: H1, id: 7, ttl: 59, grantedTtl: 60}', '{header: H1, id: 8, ttl: -1}'])
+  assert.deepEqual(
+    stream.read().map((message) => decodeToText('LeaseKeepAliveResponse', message)),
+    ['{header: H1, id: 7, ttl: 60}'],
+  )
 })
 
 test('a random lease id that is taken is drawn again', async () => {

@@ -5,12 +5,12 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2'
 import {
+  type CallMetadata,
   encodeGrpcMessage,
   type GrpcCall,
   GrpcError,
   type GrpcStatus,
   grpcStatus,
-  type Metadata,
   messagePrefixBytes,
   writeFramed,
 } from '../grpc/index.ts'
@@ -37,7 +37,7 @@ export class Call implements GrpcCall {
   readonly stream: ServerHttp2Stream
   readonly #headers: IncomingHttpHeaders
   readonly #logger: Logger
-  #metadata: Metadata | undefined
+  #metadata: CallMetadata | undefined
   #trailers: Record<string, string> | undefined
   #cancelCallbacks: (() => void)[] | undefined
   #timer: NodeJS.Timeout | undefined
@@ -62,8 +62,8 @@ export class Call implements GrpcCall {
     }
   }
 
-  get metadata(): Metadata {
-    this.#metadata ??= metadataOf(this.#headers)
+  get metadata(): CallMetadata {
+    this.#metadata ??= new HeaderMetadata(this.#headers)
     return this.#metadata
   }
 
@@ -222,12 +222,15 @@ function coarseDelay(delayMs: number): number {
   return Math.ceil(delayMs / step) * step
 }
 
-function metadataOf(headers: IncomingHttpHeaders): Metadata {
-  const metadata = new Map<string, string>()
-  for (const name in headers) {
-    const value = headers[name]
-    if (name.startsWith(':') || value === undefined) continue
-    metadata.set(name, typeof value === 'string' ? value : value.join(', '))
+class HeaderMetadata implements CallMetadata {
+  readonly #headers: IncomingHttpHeaders
+
+  constructor(headers: IncomingHttpHeaders) {
+    this.#headers = headers
   }
-  return metadata
+
+  get(name: string): string | undefined {
+    const value = name.startsWith(':') ? undefined : this.#headers[name]
+    return value === undefined || typeof value === 'string' ? value : value.join(', ')
+  }
 }

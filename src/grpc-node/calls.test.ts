@@ -230,7 +230,7 @@ test('a handler sees path, peer, timeout and metadata without pseudo headers', a
   assert.equal(first?.path, '/test.Look/At')
   assert.equal(first.timeoutMs, 30_000)
   assert.equal(first.metadata.get('quorate-session'), '7')
-  assert.equal(first.metadata.has(':path'), false)
+  assert.equal(first.metadata.get(':path'), undefined)
   assert.match(first.peer, /^127\.0\.0\.1:\d+$/)
   assert.equal(first.isCancelled, false, 'an answered call is not cancelled')
   assert.equal(second?.timeoutMs, undefined)

@@ -115,7 +115,7 @@ test('the preface may come byte by byte, with calls right behind it', async (t) 
 
 for (const opening of ['', 'PRI * HTT', preface, 'GET / HTTP/1.1\r\nx-slow: ']) {
   test(`a connection that stops after ${JSON.stringify(opening)} is closed in time`, async (t) => {
-    const server = await startServer(t, echo, { handshakeMs: 40 }, (_request, response) => response.end())
+    const server = await startServer(t, echo, { handshakeMs: 500 }, (_request, response) => response.end())
     const socket = await openSocket(t, server)
     socket.write(opening)
     await untilClosed(socket)
@@ -148,7 +148,7 @@ test('HTTP/1 on the same port goes to its own handler; a handler that throws cos
 })
 
 test('a silent client is asked for a sign of life and dropped without one; one that answers stays', async (t) => {
-  const server = await startServer(t, echo, { pingAfterMs: 60, pingTimeoutMs: 60 })
+  const server = await startServer(t, echo, { pingAfterMs: 60, pingTimeoutMs: 1_000 })
   const alive = await server.connect()
   let pings = 0
   const pinged = new Promise<void>((resolve) =>
@@ -172,7 +172,7 @@ test('a silent client is asked for a sign of life and dropped without one; one t
 
 test('an idle connection is told to go away; one with an open call is not', async (t) => {
   const waiting: GrpcMethod = { kind: 'unary', handle: () => new Promise(() => undefined) }
-  const server = await startServer(t, new Map([...echo, ['/test.Echo/Wait', waiting]]), { idleMs: 60 })
+  const server = await startServer(t, new Map([...echo, ['/test.Echo/Wait', waiting]]), { idleMs: 500 })
   const busy = await server.connect()
   openCall(busy, '/test.Echo/Wait').end(frameMessage(Uint8Array.of(1)))
   const idle = await server.connect()

@@ -1,12 +1,12 @@
 import { assert } from '../base/index.ts'
 import {
+  type CallMetadata,
   type GrpcError,
   type GrpcStream,
   type GrpcStreamHandlers,
   grpcStatus,
   MessageDecoder,
   type MessageLimits,
-  type Metadata,
 } from '../grpc/index.ts'
 import { type Call, framed } from './call.ts'
 
@@ -71,7 +71,7 @@ export class StreamCall implements GrpcStream {
     return this.#call.peer
   }
 
-  get metadata(): Metadata {
+  get metadata(): CallMetadata {
     return this.#call.metadata
   }
 

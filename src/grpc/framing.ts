@@ -1,4 +1,4 @@
-import { assert } from '../base/index.ts'
+import { assert, Slab } from '../base/index.ts'
 import { GrpcError, grpcStatus } from './seam.ts'
 
 /**
@@ -43,6 +43,9 @@ export function writeFramed(target: Uint8Array, message: Uint8Array): void {
   target.set(message, messagePrefixBytes)
 }
 
+/** Requests are let go when their calls end; what a handler keeps for longer it copies. */
+const slab = new Slab()
+
 /**
  * The message when `chunk` is exactly one, else undefined: the common case of a unary request, without a decoder.
  * Errors as MessageDecoder.next.
@@ -50,8 +53,15 @@ export function writeFramed(target: Uint8Array, message: Uint8Array): void {
 export function wholeMessage(chunk: Uint8Array, limits: MessageLimits): Uint8Array | undefined {
   if (chunk.length < messagePrefixBytes) return undefined
   if (chunk.length !== messagePrefixBytes + lengthAt(chunk, 0)) return undefined
-  checkLength(chunk.length - messagePrefixBytes, limits)
-  return open(chunk[0] as number, ownBytes(chunk, messagePrefixBytes, chunk.length), limits)
+  const length = chunk.length - messagePrefixBytes
+  checkLength(length, limits)
+  let message = new Uint8Array(chunk.buffer, chunk.byteOffset + messagePrefixBytes, length)
+  if (isSmallPart(message)) {
+    const copy = slab.take(length)
+    copy.set(message)
+    message = copy
+  }
+  return open(chunk[0] as number, message, limits)
 }
 
 /**
@@ -144,10 +154,15 @@ function lengthAt(bytes: Uint8Array, start: number): number {
   return (((a as number) << 24) | ((b as number) << 16) | ((c as number) << 8) | (d as number)) >>> 0
 }
 
-/** A copy when the view would keep much more memory alive than it shows, as a small message of a large read does. */
+/** A copy when the view would keep much more memory alive than it shows. */
 function ownBytes(chunk: Uint8Array, start: number, end: number): Uint8Array {
-  if (chunk.buffer.byteLength > 2 * (end - start)) return new Uint8Array(chunk.subarray(start, end))
-  return new Uint8Array(chunk.buffer, chunk.byteOffset + start, end - start)
+  const view = new Uint8Array(chunk.buffer, chunk.byteOffset + start, end - start)
+  return isSmallPart(view) ? new Uint8Array(view) : view
+}
+
+/** As a small message of a large read is. */
+function isSmallPart(view: Uint8Array): boolean {
+  return view.buffer.byteLength > 2 * view.length
 }
 
 function checkLength(length: number, limits: MessageLimits): void {

@@ -29,6 +29,7 @@ export {
 } from './framing.ts'
 export { createHealthServices, HealthState, type ServingStatus } from './health.ts'
 export {
+  type CallMetadata,
   type GrpcCall,
   GrpcError,
   type GrpcMethod,

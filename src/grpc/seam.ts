@@ -26,6 +26,8 @@ export type GrpcStatus = (typeof grpcStatus)[keyof typeof grpcStatus]
 /** Header or trailer names (lower case) to values; binary ones (-bin) stay base64. */
 export type Metadata = ReadonlyMap<string, string>
 export const noMetadata: Metadata = new Map()
+/** The metadata of a call. Most calls are asked for a name or two that they do not have: nothing is copied for that. */
+export type CallMetadata = Pick<Metadata, 'get'>
 
 /** An answer that is a refusal: the status, the text the client sees, trailers beside it. */
 export class GrpcError extends Error {
@@ -42,7 +44,7 @@ export class GrpcError extends Error {
 
 export interface GrpcCall {
   readonly path: string
-  readonly metadata: Metadata
+  readonly metadata: CallMetadata
   /** Address of the client, for logs. */
   readonly peer: string
   /** Milliseconds until the client's deadline when the call arrived; undefined without one. */

@@ -47,7 +47,7 @@ test('no lease ends before its time, and none lives on', () => {
         deadlines.granted(lease)
         due.set(id, nowMs + lease.ttlSeconds * 1000)
       } else if (nowMs < 40_000) {
-        const ttlSeconds = deadlines.renew(id, nowMs)
+        const ttlSeconds = deadlines.renew(id, nowMs) ?? 0
         if (ttlSeconds > 0) due.set(id, nowMs + ttlSeconds * 1000)
       }
     }

@@ -16,20 +16,21 @@ export interface DueLeases {
   readonly checkpoints: readonly { id: LeaseId; remainingSeconds: number }[]
 }
 
-/** A revoke whose outcome stays unknown this long is proposed again; doing it twice does no harm. */
-const revokeRetryMs = 3000
 const checkpointsPerCallMax = 1000
 
 interface Clocked {
   deadlineMs: number
   /** When the next checkpoint is due; Infinity when none is. */
   checkpointMs: number
-  /** A revoke was proposed: no renewal until its outcome is known. When it may be proposed again. */
-  revokeRetryAtMs: number | undefined
+  /**
+   * A revoke stands in this leader's log: it is applied, or this leadership ends. No second one, which could meet a
+   * lease that was granted under the same id in between.
+   */
+  isEnding: boolean
+  /** Checkpoints that were proposed and not applied yet. */
+  checkpointsUnderWay: number
   /** Time of the one entry in the heap that counts; older entries of the lease are passed over. */
   wakeMs: number
-  /** A checkpoint that takes back the last one, because the lease was renewed since. */
-  resetsCheckpoint: boolean
 }
 
 const nothingDue: DueLeases = { revokes: [], checkpoints: [] }
@@ -89,20 +90,30 @@ export class LeaseDeadlines {
     this.#clocks?.delete(id)
   }
 
-  /** Full time from now on: its seconds; 0 when the lease is unknown or a revoke is on its way. */
-  renew(id: LeaseId, nowMs: number): number {
+  /** Full time from now on: its seconds; 0 for an unknown lease, undefined while a revoke is on its way. */
+  renew(id: LeaseId, nowMs: number): number | undefined {
     this.#setNow(nowMs)
     const lease = this.#options.table.get(id)
     const clock = this.#clocks?.get(id)
-    if (lease === undefined || clock === undefined || clock.revokeRetryAtMs !== undefined) return 0
+    if (lease === undefined || clock === undefined) return 0
+    if (clock.isEnding) return undefined
     clock.deadlineMs = Math.max(clock.deadlineMs, nowMs + lease.ttlSeconds * 1000)
     clock.checkpointMs = this.#firstCheckpoint(clock.deadlineMs, nowMs)
-    if (lease.remainingSeconds > 0) {
-      clock.resetsCheckpoint = true
-      clock.checkpointMs = nowMs
-      this.#wakeAt(id, clock, nowMs)
-    }
     return lease.ttlSeconds
+  }
+
+  /**
+   * Whether the log has, or is about to have, a checkpoint of the lease: the next leader would begin with what it left,
+   * so a renewal counts only once that is taken back.
+   */
+  isCheckpointed(id: LeaseId): boolean {
+    const isUnderWay = (this.#clocks?.get(id)?.checkpointsUnderWay ?? 0) > 0
+    return isUnderWay || (this.#options.table.get(id)?.remainingSeconds ?? 0) > 0
+  }
+
+  /** A checkpoint of the lease was applied. */
+  checkpointed({ id, remainingSeconds }: LeaseRecord): void {
+    if (remainingSeconds > 0) this.#checkpointOver(id)
   }
 
   /**
@@ -138,15 +149,17 @@ export class LeaseDeadlines {
         this.#heap.pop()
         continue
       }
-      if (clock.deadlineMs <= nowMs && (clock.revokeRetryAtMs ?? 0) <= nowMs) {
+      if (clock.deadlineMs <= nowMs && !clock.isEnding) {
         if (this.#allowance < 1) break
         this.#allowance--
-        clock.revokeRetryAtMs = nowMs + revokeRetryMs
-        clock.checkpointMs = Infinity
+        clock.isEnding = true
         revokes.push(wake.id)
-      } else if (clock.checkpointMs <= nowMs) {
+      } else if (!clock.isEnding && clock.checkpointMs <= nowMs) {
         if (checkpoints.length === checkpointsPerCallMax) break
-        checkpoints.push({ id: wake.id, remainingSeconds: this.#checkpoint(clock, nowMs) })
+        clock.checkpointMs = this.#firstCheckpoint(clock.deadlineMs, nowMs)
+        clock.checkpointsUnderWay++
+        const remainingSeconds = Math.max(1, Math.ceil((clock.deadlineMs - nowMs) / 1000))
+        checkpoints.push({ id: wake.id, remainingSeconds })
       }
       this.#heap.pop()
       clock.wakeMs = Infinity
@@ -159,16 +172,21 @@ export class LeaseDeadlines {
   revokeRefused(id: LeaseId): void {
     const clock = this.#clocks?.get(id)
     if (clock === undefined) return
-    clock.revokeRetryAtMs = undefined
+    clock.isEnding = false
     this.#wakeAt(id, clock, this.#nowMs)
   }
 
-  checkpointRefused(id: LeaseId, remainingSeconds: number): void {
-    const clock = this.#clocks?.get(id)
+  checkpointRefused(id: LeaseId): void {
+    const clock = this.#checkpointOver(id)
     if (clock === undefined) return
-    if (remainingSeconds === 0) clock.resetsCheckpoint = true
     clock.checkpointMs = this.#nowMs
     this.#wakeAt(id, clock, this.#nowMs)
+  }
+
+  #checkpointOver(id: LeaseId): Clocked | undefined {
+    const clock = this.#clocks?.get(id)
+    if (clock !== undefined && clock.checkpointsUnderWay > 0) clock.checkpointsUnderWay--
+    return clock
   }
 
   #wakeAt(id: LeaseId, clock: Clocked, atMs: number): void {
@@ -184,8 +202,8 @@ export class LeaseDeadlines {
     const clock: Clocked = {
       deadlineMs,
       checkpointMs,
-      revokeRetryAtMs: undefined,
-      resetsCheckpoint: false,
+      isEnding: false,
+      checkpointsUnderWay: 0,
       wakeMs: Infinity,
     }
     this.#clocks?.set(lease.id, clock)
@@ -212,17 +230,8 @@ export class LeaseDeadlines {
     const { checkpointIntervalMs } = this.#options
     return deadlineMs - nowMs > checkpointIntervalMs ? nowMs + checkpointIntervalMs : Infinity
   }
-
-  #checkpoint(clock: Clocked, nowMs: number): number {
-    clock.checkpointMs = this.#firstCheckpoint(clock.deadlineMs, nowMs)
-    if (clock.resetsCheckpoint) {
-      clock.resetsCheckpoint = false
-      return 0
-    }
-    return Math.max(1, Math.ceil((clock.deadlineMs - nowMs) / 1000))
-  }
 }
 
 function wakeOf(clock: Clocked): number {
-  return Math.min(clock.checkpointMs, Math.max(clock.deadlineMs, clock.revokeRetryAtMs ?? 0))
+  return clock.isEnding ? Infinity : Math.min(clock.checkpointMs, clock.deadlineMs)
 }

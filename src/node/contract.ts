@@ -36,8 +36,6 @@ export interface Group<Result> {
   readonly isSettledLeader: boolean
   /** True while this node is a learner: its door serves only what needs no quorum. */
   readonly isLearner: boolean
-  /** True while a snapshot replaces this replica's state: nothing may be read from it, not even stale. */
-  readonly isRestoring: boolean
 
   /**
    * Sends a command through the log, forwarding it to the leader if need be (at most once), and resolves when this
@@ -50,7 +48,10 @@ export interface Group<Result> {
    * round that began after it. Rejections: `no-leader`, `leader-changed`, `timeout`, `overloaded`, `stopped`.
    */
   readBarrier(options: CallOptions): Promise<void>
-  /** Leader only: a quorum round that began after the call has confirmed the leadership. Else `not-leader`. */
+  /**
+   * Leader only: a quorum round that began after the call has confirmed the leadership, and what was committed by then
+   * is applied here. Else `not-leader`, or the codes of `readBarrier`.
+   */
   confirmLeadership(options: CallOptions): Promise<void>
   /** Resolves once `isReached` is true, tested after every apply; rejects with `revision-wait-timeout`. */
   waitApplied(isReached: () => boolean, options: CallOptions): Promise<void>
@@ -60,7 +61,9 @@ export interface Group<Result> {
   setQuestionHandler(handler: (question: Uint8Array) => Promise<Uint8Array>): void
 
   members(): readonly Member[]
-  /** Each resolves with the members after the change is committed. Errors: the membership codes. */
+  /**
+   * Each resolves with the members after the change is committed. Errors: the membership codes, and those of `propose`.
+   */
   addMember(
     peerUrls: readonly string[],
     isLearner: boolean,
@@ -69,7 +72,7 @@ export interface Group<Result> {
   removeMember(id: NodeId, options: CallOptions): Promise<readonly Member[]>
   updateMember(id: NodeId, peerUrls: readonly string[], options: CallOptions): Promise<readonly Member[]>
   promoteMember(id: NodeId, options: CallOptions): Promise<readonly Member[]>
-  /** Leader only (`not-leader`); `transferee-invalid`; `timeout`. Resolves when the target leads. */
+  /** Leader only (`not-leader`); `transferee-invalid`; `outcome-unknown`. Resolves when the target leads. */
   transferLeadership(to: NodeId, options: CallOptions): Promise<void>
 
   status(): GroupStatus
@@ -88,6 +91,8 @@ export interface GroupStatus {
   readonly durableAppliedIndex: number
   readonly lowWaterMark: number
   readonly digest: number
+  /** The command version that all members understand. */
+  readonly clusterVersion: number
   readonly peers: ReadonlyMap<NodeId, PeerProgress>
   readonly queues: Readonly<Record<string, { readonly size: number; readonly bound: number }>>
   /** Problems to show (alarms, damage); empty when all is well. */

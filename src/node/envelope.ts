@@ -1,4 +1,4 @@
-import { ByteReader, ByteWriter, QuorateError } from '../base/index.ts'
+import { ByteReader, ByteWriter, QuorateError, Slab } from '../base/index.ts'
 
 /**
  * What the node wraps around a command before it becomes the payload of a log entry.
@@ -22,8 +22,11 @@ export interface Envelope {
   readonly command: Uint8Array
 }
 
+/** Entries leave memory in the order they came. */
+const slab = new Slab()
+
 export function encodeEnvelope(envelope: Envelope): Uint8Array {
-  const writer = new ByteWriter(envelopeSize + envelope.command.length)
+  const writer = new ByteWriter(slab.take(envelopeSize + envelope.command.length))
   writer.u8(envelopeVersion)
   writer.u53(envelope.timeMs)
   writer.u32(envelope.incarnation.high)

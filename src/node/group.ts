@@ -2,6 +2,7 @@ import {
   assert,
   type ClusterId,
   type ErrorCode,
+  equalBytes,
   formatId,
   isQuorateError,
   type NodeId,
@@ -33,6 +34,7 @@ import type { WriteAheadLog } from '../write-ahead-log/index.ts'
 import type { CallOptions, Group, GroupStatus, Member, Proposed } from './contract.ts'
 import { DigestComparison } from './digest-comparison.ts'
 import { decodeEnvelope, encodeEnvelope, type Incarnation } from './envelope.ts'
+import { loadSnapshot } from './load-snapshot.ts'
 import { configurationOf, type Directory, decodeDirectory, publicMember } from './members.ts'
 import {
   changeDirectory,
@@ -115,8 +117,9 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   readonly #questions: WaitingList<Uint8Array>
   readonly #appliedWaiters = new Set<AppliedWaiter>()
   #questionHandler: ((question: Uint8Array) => Promise<Uint8Array>) | undefined
-  #lastSequence = 0
-  #lastQuestion = 0
+  /** Begin at a place of their own in each run of the process: a late refusal or answer to an earlier one finds nobody. */
+  #lastSequence: number
+  #lastQuestion: number
 
   // Applying.
   #committed: Entry[] = []
@@ -124,6 +127,11 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   #appliedConfiguration: { index: number; configuration: Configuration }
   #appliedDirectory: Directory
   #hasDuties = false
+  /**
+   * Duties begin once this is applied: all that the log held when they came due. A revoke or a checkpoint in it counts,
+   * whether the leader before left it there or this one before a pause.
+   */
+  #dutiesAfter: number | undefined
   /** Pauses of this node since it last proved its leadership: no duties before a round that began afterwards. */
   #pauses = 0
   #isProving = false
@@ -166,6 +174,8 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     )
     this.#inbox = new RingQueue(limits.inboxMax)
     this.#proposals = new RingQueue(limits.updateQueueMax)
+    this.#lastSequence = deps.incarnation.low >>> 2
+    this.#lastQuestion = deps.incarnation.low >>> 2
     this.#waiting = new WaitingList(limits.waitingMax)
     this.#questions = new WaitingList(limits.questionsMax)
     this.#readers = new ReaderQueue(limits.readersMax)
@@ -213,6 +223,10 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   start(): void {
     this.#deps.directoryChanged(decodeDirectory(this.#raft.configuration.context))
     this.#startTicker()
+    // The only voter leads with its first tick: it has nobody to wait for or to disturb, so that is now.
+    const { voters, outgoing } = this.#raft.configuration
+    const isAlone = outgoing.length === 0 && voters.length === 1 && voters[0] === this.nodeId
+    if (isAlone) this.#event(() => this.#raft.tick())
     this.#schedule()
   }
 
@@ -251,10 +265,6 @@ export class ReplicatedGroup<Result> implements Group<Result> {
 
   get isLearner(): boolean {
     return this.#raft.configuration.learners.includes(this.nodeId)
-  }
-
-  get isRestoring(): boolean {
-    return this.#isInstalling
   }
 
   get appliedDirectory(): Directory {
@@ -343,7 +353,8 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     facts: { name: string; clientUrls: readonly string[]; directoryId: bigint },
     options: CallOptions,
   ): Promise<void> {
-    await this.#changeMembers({ kind: 'publish', id: this.nodeId, ...facts }, options)
+    const { commandVersion } = this.#machine
+    await this.#changeMembers({ kind: 'publish', id: this.nodeId, ...facts, commandVersion }, options)
   }
 
   async transferLeadership(to: NodeId, options: CallOptions): Promise<void> {
@@ -355,11 +366,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#event(() => {
       this.#raft.transferLeadership(to)
     })
-    await this.waitApplied(() => this.#raft.leader === to, options).catch((error: unknown) => {
-      if (isQuorateError(error, 'revision-wait-timeout'))
-        throw new QuorateError('timeout', 'the transfer took too long')
-      throw error
-    })
+    await this.#waitForEnd(() => this.#raft.leader === to, options)
   }
 
   status(): GroupStatus {
@@ -378,6 +385,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       durableAppliedIndex: this.#flusher.durableIndex,
       lowWaterMark: this.#baseIndex,
       digest: this.#machine.digest,
+      clusterVersion: this.#appliedDirectory.clusterVersion,
       peers: raft.progress(),
       queues: {
         update: { size: this.#proposals.size, bound: limits.updateQueueMax },
@@ -552,6 +560,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       // Whoever gave up before the command went anywhere: it need not happen.
       if (this.#waiting.has(next.sequence)) batch.push(next)
     }
+    if (batch.length === 0) return
     const { leader } = this.#raft
     if (this.#raft.role === 'leader') {
       const code = this.#proposeHere(batch, this.#deps.incarnation)
@@ -754,12 +763,15 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     const { time, limits } = this.#deps
     const deadlineMs = this.#deadline(options)
     const bytes = encodeMembershipRequest(request)
+    if (this.#isStopped) throw stoppedError()
     for (;;) {
       const timeoutMs = Math.max(1, deadlineMs - time.monotonicMs())
       try {
         await this.#ask('node', bytes, { timeoutMs })
         break
       } catch (error) {
+        // The leader may have begun it all the same.
+        if (isQuorateError(error, 'stopped')) throw unknownOutcome(error)
         const isLate = time.monotonicMs() + limits.tickMs >= deadlineMs
         if (isLate || !isQuorateError(error, 'change-in-progress')) throw error
         await new Promise<void>((resolve) => {
@@ -768,15 +780,23 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       }
     }
     const timeoutMs = Math.max(1, deadlineMs - time.monotonicMs())
-    await this.waitApplied(() => this.#isChangeOver(request), { timeoutMs }).catch((error: unknown) => {
-      if (!isQuorateError(error, 'revision-wait-timeout')) throw error
-      throw new QuorateError('outcome-unknown', 'the member change was begun and not confirmed in time')
+    await this.#waitForEnd(() => this.#isChangeOver(request), { timeoutMs })
+  }
+
+  /** What was begun can end well after nobody waits for it any more. */
+  async #waitForEnd(isReached: () => boolean, options: CallOptions): Promise<void> {
+    await this.waitApplied(isReached, options).catch((error: unknown) => {
+      throw isQuorateError(error) ? unknownOutcome(error) : error
     })
   }
 
   /** On the leader: judges the change and puts it into the log. Its end is seen where it is applied. */
   async #startMemberChange(request: MembershipRequest): Promise<Uint8Array> {
-    const directory = decodeDirectory(this.#raft.configuration.context)
+    const { configuration } = this.#raft
+    // What is not committed may be cut again: neither "it is so already" nor "there is no such member" follows from it.
+    if (!equalBytes(configuration.context, this.#appliedConfiguration.configuration.context))
+      throw new QuorateError('change-in-progress', 'the change before it is not applied yet')
+    const directory = decodeDirectory(configuration.context)
     const changed = changeDirectory(directory, request, this.#membershipView())
     if (changed === directory) return new Uint8Array(0)
     this.#proposeDirectory(changed)
@@ -864,6 +884,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     if (wasPaused) {
       if (this.#hasDuties) duties.suspend()
       this.#hasDuties = false
+      this.#dutiesAfter = undefined
       this.#pauses++
     }
     if (this.#pauses > 0) {
@@ -899,6 +920,8 @@ export class ReplicatedGroup<Result> implements Group<Result> {
 
   #takeUpDuties(): void {
     if (!this.#raft.isSettledLeader || this.#hasDuties) return
+    this.#dutiesAfter ??= this.#raft.lastIndex
+    if (this.#machine.appliedIndex < this.#dutiesAfter) return
     this.#hasDuties = true
     this.#machine.leader.start(this.#deps.time.monotonicMs())
   }
@@ -928,9 +951,10 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       leader,
       cause: change.cause,
     })
-    if (this.#hasDuties && change.role !== 'leader') {
-      this.#machine.leader.stop()
+    if (change.role !== 'leader') {
+      if (this.#hasDuties) this.#machine.leader.stop()
       this.#hasDuties = false
+      this.#dutiesAfter = undefined
     }
     // Whatever was on its way through the old leadership may or may not arrive: nobody can tell here.
     const text = 'the leader changed: the command may or may not have happened'
@@ -1019,13 +1043,14 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   }
 
   #maybeSnapshot(): void {
-    const { limits, backend } = this.#deps
+    const { limits, snapshots } = this.#deps
     if (this.#isSnapshotting || this.#appliedEnd.index - this.#lastSnapshotIndex < limits.snapshotCount)
       return
     // Whoever is sent a snapshot needs the log behind it: a new one now could make it need the next one for ever.
     if (this.#transfer.isSending) return
-    const stateBytes = Math.max(backend.sizeBytes().used, limits.snapshotLogBytesMin)
-    if (this.#logBytesSinceSnapshot > stateBytes) this.#startSnapshot()
+    // The last snapshot and not the state as it is now: that grows with the log, and the log would never outgrow it.
+    const share = limits.snapshotLogShare * (snapshots.list()[0]?.sizeBytes ?? 0)
+    if (this.#logBytesSinceSnapshot > Math.max(share, limits.snapshotLogBytesMin)) this.#startSnapshot()
   }
 
   async openSnapshot(): Promise<SnapshotSource> {
@@ -1117,18 +1142,12 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     assert(file !== undefined, 'the snapshot to install is here')
     this.#isInstalling = true
     await this.#flusher.settle()
-    await backend.clear()
-    const sink = this.#machine.beginRestore()
-    await snapshots.load(file, async (chunk) => {
+    const { flushOperations } = this.#deps.limits
+    await loadSnapshot({ machine: this.#machine, backend, snapshots, flushOperations }, file, () => {
       if (this.#isStopped) throw stoppedError()
-      sink.write(chunk)
-      if (this.#machine.pending.operations > this.#deps.limits.flushOperations) await this.#flushRestored()
     })
-    sink.finish()
-    await this.#flushRestored()
     await log.reset(group, operation.end, operation.hardState)
     const { end, configuration, configurationIndex } = file.mark
-    assert(this.#machine.appliedIndex === end.index, 'the restored state stands at the mark of the snapshot')
     this.#committed = this.#committed.filter((entry) => entry.index > end.index)
     this.#appliedEnd = end
     this.#appliedConfiguration = { index: configurationIndex, configuration }
@@ -1140,15 +1159,6 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#isInstalling = false
     logger.log('info', 'snapshot-installed', { index: end.index, bytes: file.sizeBytes })
     await snapshots.prune(snapshotsKept)
-  }
-
-  async #flushRestored(): Promise<void> {
-    for (;;) {
-      const taken = this.#machine.takeBatch()
-      if (taken === undefined) return
-      await this.#deps.backend.commit(taken.batch)
-      this.#machine.flushed()
-    }
   }
 
   // ---- comparing replicas ---------------------------------------------------------------------------------------
@@ -1226,6 +1236,10 @@ interface AppliedWaiter {
 
 function stoppedError(): QuorateError {
   return new QuorateError('stopped', 'this node is stopped')
+}
+
+function unknownOutcome(cause: QuorateError): QuorateError {
+  return new QuorateError('outcome-unknown', `begun, and its end was not seen: ${cause.message}`, { cause })
 }
 
 function refusalText(code: ErrorCode): string {

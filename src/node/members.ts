@@ -19,6 +19,8 @@ import type { Member } from './contract.ts'
 export interface MemberRecord extends Member {
   /** Drawn when the member's data directory was made; 0n until it first reported. An empty directory has another one. */
   readonly directoryId: bigint
+  /** The newest command version that the member understands; 0 until it reported. */
+  readonly commandVersion: number
 }
 
 export interface Directory {
@@ -26,11 +28,13 @@ export interface Directory {
   readonly members: readonly MemberRecord[]
   /** Ids that were removed. They never come back: whoever had one may still believe in an old configuration. */
   readonly removed: readonly NodeId[]
-  /** The lowest command version all members understand; no newer command is proposed. */
+  /** A command version that all members understand, and no newer one is proposed. It never falls. */
   readonly clusterVersion: number
 }
 
-const directoryVersion = 1
+const directoryVersion = 2
+/** Version 1 lacks the command versions of the members. */
+const oldestDirectoryVersion = 1
 const membersMax = 1024
 
 export function encodeDirectory(directory: Directory): Uint8Array {
@@ -42,6 +46,7 @@ export function encodeDirectory(directory: Directory): Uint8Array {
     writer.u64(member.id)
     writer.u64(member.directoryId)
     writer.u8((member.isLearner ? 1 : 0) | (member.promoteWhenReady ? 2 : 0))
+    writer.u16(member.commandVersion)
     writeText(writer, member.name)
     writeTexts(writer, member.peerUrls)
     writeTexts(writer, member.clientUrls)
@@ -55,10 +60,10 @@ export function decodeDirectory(context: Uint8Array): Directory {
   if (context.length === 0) return { members: [], removed: [], clusterVersion: 1 }
   const reader = new ByteReader(context)
   const version = reader.u8()
-  if (version !== directoryVersion) {
+  if (version < oldestDirectoryVersion || version > directoryVersion) {
     throw new QuorateError(
       'format-unsupported',
-      `the member list has version ${version}; this build knows ${directoryVersion}`,
+      `the member list has version ${version}; this build knows ${oldestDirectoryVersion} to ${directoryVersion}`,
     )
   }
   const clusterVersion = reader.u16()
@@ -72,6 +77,7 @@ export function decodeDirectory(context: Uint8Array): Directory {
       directoryId,
       isLearner: (flags & 1) !== 0,
       promoteWhenReady: (flags & 2) !== 0,
+      commandVersion: version < 2 ? 0 : reader.u16(),
       name: readText(reader),
       peerUrls: readTexts(reader),
       clientUrls: readTexts(reader),

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { type ErrorCode, isQuorateError, type NodeId } from '../base/index.ts'
+import { bytesFromHex, type ErrorCode, hexFromBytes, isQuorateError, type NodeId } from '../base/index.ts'
 import type { PeerProgress } from '../raft/index.ts'
 import {
   clusterIdOf,
@@ -28,6 +28,7 @@ const member = (id: NodeId, isLearner = false) => ({
   clientUrls: [`http://127.0.0.1:${2479 + Number(id)}`],
   isLearner,
   promoteWhenReady: false,
+  commandVersion: 1,
 })
 const directory: Directory = {
   members: [member(1n), member(2n), member(3n)],
@@ -148,10 +149,65 @@ test('a member publishes its facts once; another data directory under its id is 
     name: 'a',
     clientUrls: ['http://c:1'],
     directoryId: 5n,
+    commandVersion: 1,
   }
   const published = changeDirectory(fresh, publish, healthy)
   assert.equal(changeDirectory(published, publish, healthy), published)
   refused(() => changeDirectory(published, { ...publish, directoryId: 6n }, healthy), 'data-wiped')
+})
+
+const report = (id: NodeId, commandVersion: number): MembershipRequest & { kind: 'publish' } => {
+  const { name, clientUrls, directoryId } = member(id)
+  return { kind: 'publish', id, name, clientUrls, directoryId, commandVersion }
+}
+
+test('the cluster version is raised once every member understands the next, and never falls', () => {
+  const one = changeDirectory(directory, report(1n, 3), healthy)
+  const two = changeDirectory(one, report(2n, 2), healthy)
+  assert.equal(two.clusterVersion, 1, 'one member still knows version 1 only')
+  const three = changeDirectory(two, report(3n, 2), healthy)
+  assert.equal(three.clusterVersion, 2)
+  assert.equal(changeDirectory(three, report(3n, 1), healthy).clusterVersion, 2)
+  const raised = changeDirectory(three, report(2n, 4), healthy)
+  const withoutOldest = changeDirectory(raised, { kind: 'remove', id: 3n }, healthy)
+  assert.equal(withoutOldest.clusterVersion, 3, 'the oldest member left')
+})
+
+test('a member that has not reported keeps the cluster version where it is', () => {
+  const urls = ['http://127.0.0.1:9']
+  const added = changeDirectory(
+    directory,
+    { kind: 'add', peerUrls: urls, isLearner: true, salt: 's' },
+    healthy,
+  )
+  const upgraded = [1n, 2n, 3n].reduce((all, id) => changeDirectory(all, report(id, 2), healthy), added)
+  assert.equal(upgraded.clusterVersion, 1)
+  const id = memberIdOf(urls, 's')
+  assert.equal(changeDirectory(upgraded, { ...report(id, 2), directoryId: 5n }, healthy).clusterVersion, 2)
+})
+
+test('a member list of version 1 is read, nobody has reported in it; version 2 is written, byte for byte', () => {
+  const member = '0700000000000000' + '6400000000000000' + '01' + '026e31' + '0108687474703a2f2f61' + '00'
+  const read = decodeDirectory(bytesFromHex(`01010001${member}010900000000000000`))
+  assert.deepEqual(read, {
+    clusterVersion: 1,
+    members: [
+      {
+        id: 7n,
+        directoryId: 100n,
+        isLearner: true,
+        promoteWhenReady: false,
+        commandVersion: 0,
+        name: 'n1',
+        peerUrls: ['http://a'],
+        clientUrls: [],
+      },
+    ],
+    removed: [9n],
+  })
+  const version2 = { ...read, members: read.members.map((one) => ({ ...one, commandVersion: 1 })) }
+  const written = member.replace('01026e31', '010100026e31')
+  assert.equal(hexFromBytes(encodeDirectory(version2)), `02010001${written}010900000000000000`)
 })
 
 test('requests to the leader come back as they were', () => {
@@ -160,7 +216,7 @@ test('requests to the leader come back as they were', () => {
     { kind: 'remove', id: 2n ** 63n },
     { kind: 'update', id: 2n, peerUrls: ['http://a:1', 'http://b:2'] },
     { kind: 'promote', id: 3n },
-    { kind: 'publish', id: 4n, name: 'n', clientUrls: [], directoryId: 8n },
+    { kind: 'publish', id: 4n, name: 'n', clientUrls: [], directoryId: 8n, commandVersion: 3 },
   ]
   for (const request of requests)
     assert.deepEqual(decodeMembershipRequest(encodeMembershipRequest(request)), request)

@@ -21,14 +21,15 @@ export type MembershipRequest =
   | { readonly kind: 'remove'; readonly id: NodeId }
   | { readonly kind: 'update'; readonly id: NodeId; readonly peerUrls: readonly string[] }
   | { readonly kind: 'promote'; readonly id: NodeId }
-  /** A member reports its name, its client URLs and its data directory when it has started. */
-  | {
-      readonly kind: 'publish'
-      readonly id: NodeId
-      readonly name: string
-      readonly clientUrls: readonly string[]
-      readonly directoryId: bigint
-    }
+  | ({ readonly kind: 'publish'; readonly id: NodeId } & PublishedFacts)
+
+/** What a member reports of itself when it has started. */
+export interface PublishedFacts {
+  readonly name: string
+  readonly clientUrls: readonly string[]
+  readonly directoryId: bigint
+  readonly commandVersion: number
+}
 
 /** What the leader knows when it judges a change. */
 export interface MembershipView {
@@ -49,6 +50,16 @@ export function changeDirectory(
   request: MembershipRequest,
   view: MembershipView,
 ): Directory {
+  return withRaisedVersion(changeMember(directory, request, view))
+}
+
+/** The cluster version follows the oldest member upwards, once every member has reported; it never falls. */
+function withRaisedVersion(directory: Directory): Directory {
+  const lowest = Math.min(...directory.members.map(({ commandVersion }) => commandVersion))
+  return lowest > directory.clusterVersion ? { ...directory, clusterVersion: lowest } : directory
+}
+
+function changeMember(directory: Directory, request: MembershipRequest, view: MembershipView): Directory {
   switch (request.kind) {
     case 'add':
       return addMember(directory, request, view)
@@ -126,6 +137,7 @@ function addMember(
     name: '',
     peerUrls: [...request.peerUrls],
     clientUrls: [],
+    commandVersion: 0,
     // Never a voter before it has the log: it would count for a majority that it cannot yet be part of.
     isLearner: true,
     promoteWhenReady: !request.isLearner,
@@ -168,26 +180,21 @@ function promoteMember(directory: Directory, id: NodeId, view: MembershipView): 
   return withMember(directory, { ...member, isLearner: false, promoteWhenReady: false })
 }
 
-function publishMember(
-  directory: Directory,
-  request: { id: NodeId; name: string; clientUrls: readonly string[]; directoryId: bigint },
-): Directory {
+function publishMember(directory: Directory, request: PublishedFacts & { id: NodeId }): Directory {
   const member = required(directory, request.id)
   if (member.directoryId !== 0n && member.directoryId !== request.directoryId) {
     const text = `member ${formatId(request.id)} reports another data directory than the one it had`
     throw new QuorateError('data-wiped', text)
   }
   if (isPublished(member, request)) return directory
-  const { name, clientUrls, directoryId } = request
-  return withMember(directory, { ...member, name, clientUrls: [...clientUrls], directoryId })
+  const { name, clientUrls, directoryId, commandVersion } = request
+  return withMember(directory, { ...member, name, clientUrls: [...clientUrls], directoryId, commandVersion })
 }
 
-function isPublished(
-  member: MemberRecord,
-  request: { name: string; clientUrls: readonly string[]; directoryId: bigint },
-): boolean {
+function isPublished(member: MemberRecord, request: PublishedFacts): boolean {
   return (
     member.name === request.name &&
+    member.commandVersion === request.commandVersion &&
     member.directoryId === request.directoryId &&
     equalTexts(member.clientUrls, request.clientUrls)
   )
@@ -260,6 +267,7 @@ export function encodeMembershipRequest(request: MembershipRequest): Uint8Array 
   if (request.kind === 'update') writeTexts(writer, request.peerUrls)
   if (request.kind === 'publish') {
     writer.u64(request.directoryId)
+    writer.u16(request.commandVersion)
     writeTexts(writer, [request.name])
     writeTexts(writer, request.clientUrls)
   }
@@ -283,8 +291,9 @@ export function decodeMembershipRequest(bytes: Uint8Array): MembershipRequest {
     case 'publish': {
       const id = reader.u64()
       const directoryId = reader.u64()
+      const commandVersion = reader.u16()
       const [name = ''] = readTexts(reader)
-      return { kind, id, directoryId, name, clientUrls: readTexts(reader) }
+      return { kind, id, directoryId, commandVersion, name, clientUrls: readTexts(reader) }
     }
     default:
       throw new QuorateError('frame-malformed', 'a membership request has an unknown kind')

@@ -3,6 +3,7 @@ import {
   formatId,
   isQuorateError,
   type NodeId,
+  noNode,
   QuorateError,
   SeededRandom,
 } from '../base/index.ts'
@@ -20,11 +21,12 @@ import type { Configuration } from '../raft/index.ts'
 import { openSnapshotStore } from '../snapshot/index.ts'
 import type { StoreBackend } from '../store/index.ts'
 import { openWriteAheadLog, type WriteAheadLog } from '../write-ahead-log/index.ts'
-import type { Group } from './contract.ts'
+import type { CallOptions, Group } from './contract.ts'
 import { ReplicatedGroup } from './group.ts'
 import type { Hello, RefusalReason, WhoAmI, YouAre } from './handshake.ts'
 import { type Identity, readIdentity, writeIdentity } from './identity.ts'
 import { askWhoIAm } from './join.ts'
+import { KnownDirectories } from './known-directories.ts'
 import {
   clusterIdOf,
   configurationOf,
@@ -95,6 +97,11 @@ export interface QuorateNode<Result> {
   readonly peerAddress: Address | undefined
   /** A consistent cut of the state, as soon as no other is open. Its `done` must be called. */
   openSnapshot(): Promise<SnapshotSource>
+  /**
+   * Resolves when the member list has this member's data directory: from then on its loss is noticed. Errors:
+   * `revision-wait-timeout`, `stopped`.
+   */
+  published(options: CallOptions): Promise<void>
   stop(): Promise<void>
 }
 
@@ -147,6 +154,7 @@ function newIdentity<Result>(options: NodeOptions<Result>): Identity {
       name: '',
       peerUrls: [...member.peerUrls],
       clientUrls: [],
+      commandVersion: 0,
       isLearner: false,
       promoteWhenReady: false,
     }))
@@ -189,6 +197,7 @@ class RunningNode<Result> implements QuorateNode<Result> {
   readonly #identity: Identity
   readonly #random: SeededRandom
   readonly #channels = new Map<NodeId, PeerChannel>()
+  readonly #known = new KnownDirectories()
   #directory: Directory
   #listener: PeerListener | undefined
   #log: WriteAheadLog | undefined
@@ -222,6 +231,12 @@ class RunningNode<Result> implements QuorateNode<Result> {
 
   openSnapshot(): Promise<SnapshotSource> {
     return this.group.openSnapshot()
+  }
+
+  published(options: CallOptions): Promise<void> {
+    const { nodeId, directoryId } = this.#identity
+    const { group } = this
+    return group.waitApplied(() => find(group.appliedDirectory, nodeId)?.directoryId === directoryId, options)
   }
 
   get peerAddress(): Address | undefined {
@@ -310,7 +325,11 @@ class RunningNode<Result> implements QuorateNode<Result> {
       restore,
       applied,
       send: (to, message) => this.#send(to, message),
-      directoryChanged: (directory) => this.#connect(directory),
+      directoryChanged: (directory) => {
+        if (directory.clusterVersion > machine.commandVersion) {
+          this.#fail(tooOldError(directory.clusterVersion, machine.commandVersion))
+        } else this.#connect(directory)
+      },
       failed: (error) => this.#fail(error),
     })
     this.#group = group
@@ -411,7 +430,7 @@ class RunningNode<Result> implements QuorateNode<Result> {
       connectTimeoutMs: limits.tickMs * limits.electionTicks,
       pingIntervalMs: (limits.tickMs * limits.electionTicks) / 2,
       queueBytesMax: channelQueueBytesMax,
-      expectedDirectory: () => find(this.#directory, member.id)?.directoryId ?? 0n,
+      admits: (directory) => this.#known.admits(this.#directory, member.id, directory),
       onOpen: () => logger.log('info', 'peer-connected', { peer }),
       onLost: (reason) => {
         logger.log('info', 'peer-lost', { peer, cause: reason })
@@ -448,8 +467,7 @@ class RunningNode<Result> implements QuorateNode<Result> {
     if (directory.removed.includes(hello.from)) {
       return { reason: 'removed', text: `member ${peer} was removed from this cluster` }
     }
-    const known = find(directory, hello.from)?.directoryId ?? 0n
-    if (known !== 0n && known !== hello.directoryId) {
+    if (!this.#known.admits(directory, hello.from, hello.directoryId)) {
       return { reason: 'wiped', text: `member ${peer} had another data directory before` }
     }
     return undefined
@@ -481,7 +499,9 @@ class RunningNode<Result> implements QuorateNode<Result> {
   async #publish(): Promise<void> {
     const { name, clientUrls } = this.#options
     const { directoryId } = this.#identity
-    await this.group.publish({ name, clientUrls, directoryId }, { timeoutMs: publishTimeoutMs })
+    const { group } = this
+    await group.waitApplied(() => group.leader !== noNode, { timeoutMs: publishTimeoutMs })
+    await group.publish({ name, clientUrls, directoryId }, { timeoutMs: publishTimeoutMs })
     this.#options.logger.log('info', 'member-published', { name })
   }
 
@@ -515,6 +535,12 @@ class RunningNode<Result> implements QuorateNode<Result> {
       await this.#backend?.close()
     }
   }
+}
+
+/** In a cluster that may use newer commands, this build would stop at the first of them. */
+function tooOldError(used: number, known: number): QuorateError {
+  const text = `the cluster may use commands of version ${used}, this build knows them up to ${known}: start a newer build`
+  return new QuorateError('format-unsupported', text)
 }
 
 /** A node that joins has no say until the log tells it who counts. */

@@ -21,10 +21,12 @@ export interface GroupLimits {
   readonly flushIntervalMs: number
   /** Applying waits while so many operations are not durable in the store. */
   readonly pendingOperationsMax: number
-  /** A snapshot is written after so many entries, if the log has also outgrown the state. */
+  /** A snapshot is written after so many entries, if the log since the last has also reached its size below. */
   readonly snapshotCount: number
-  /** How large the log must be, in bytes, before it counts as having outgrown a small state. */
+  /** Bytes that the log since the last snapshot must have, however small the last snapshot is. */
   readonly snapshotLogBytesMin: number
+  /** Size of the log since the last snapshot, in sizes of that snapshot; decision 24 says what it bounds. */
+  readonly snapshotLogShare: number
   readonly learnersMax: number
 }
 
@@ -46,5 +48,6 @@ export const defaultGroupLimits: GroupLimits = {
   pendingOperationsMax: 200_000,
   snapshotCount: 10_000,
   snapshotLogBytesMin: 16 * 1024 * 1024,
+  snapshotLogShare: 1,
   learnersMax: 1,
 }

@@ -21,8 +21,8 @@ export interface PeerChannelOptions {
   /** A ping goes out this often; a peer silent for four times as long is cut off. */
   readonly pingIntervalMs: number
   readonly queueBytesMax: number
-  /** Which data directory the peer is expected to have; 0n accepts any. */
-  expectedDirectory(): bigint
+  /** Whether the peer may speak out of this data directory. */
+  admits(directoryId: bigint): boolean
   onOpen(): void
   onLost(reason: string): void
   /** The peer refused this node for good. */
@@ -143,8 +143,7 @@ export class PeerChannel {
       this.#options.onRefused(answer.reason, answer.text)
       throw new QuorateError('handshake-refused', answer.text)
     }
-    const expected = this.#options.expectedDirectory()
-    if (expected !== 0n && expected !== answer.directoryId) {
+    if (!this.#options.admits(answer.directoryId)) {
       const text = `member ${formatId(this.#options.peer)} answers from another data directory than it had`
       throw new QuorateError('data-wiped', text)
     }

@@ -77,7 +77,7 @@ class Pair {
       connectTimeoutMs: 500,
       pingIntervalMs,
       queueBytesMax: change.queueBytesMax ?? 1024 * 1024,
-      expectedDirectory: () => 0n,
+      admits: () => true,
       onOpen: () => {
         this.opened++
       },

@@ -69,11 +69,14 @@ test('a lost leadership: readers ask again, whoever asked for this leader hears 
   assert.equal(queue.startRound(1), 2)
 })
 
-test('who waits for the confirmation only does not wait for what is applied', () => {
+test('a confirmed leadership is told once everything that was committed by then is applied', () => {
   const { queue, log, add } = createQueue()
   add('confirmer', { leaderOnly: true })
   queue.startRound(0)
-  queue.confirmed(1, 1_000)
+  queue.confirmed(1, 5)
+  queue.applied(4)
+  assert.deepEqual(log, [])
+  queue.applied(5)
   assert.deepEqual(log, ['confirmer'])
 })
 

@@ -7,7 +7,7 @@ import { type ErrorCode, QuorateError } from '../base/index.ts'
  */
 export interface Reader {
   readonly deadlineMs: number
-  /** Waits for the confirmation only and wants to hear of a lost leadership instead of asking again. */
+  /** Wants to hear of a lost leadership instead of asking again. */
   readonly leaderOnly: boolean
   resolve(): void
   reject(error: QuorateError): void
@@ -57,11 +57,7 @@ export class ReaderQueue {
     const round = this.#rounds.get(request)
     if (round === undefined) return
     this.#rounds.delete(request)
-    const readers = round.readers.filter((reader) => {
-      if (reader.leaderOnly) this.#finish(reader)
-      return !reader.leaderOnly
-    })
-    if (readers.length > 0) this.#confirmed.push({ index, readers })
+    this.#confirmed.push({ index, readers: round.readers })
   }
 
   /** The round will get no answer. Readers ask again at `retry`, leader-only ones hear of it. */

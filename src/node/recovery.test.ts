@@ -98,19 +98,30 @@ test('a store that fits into the log is taken as it is', async () => {
   assert.deepEqual([restore.applied, restore.end.index, restore.recent[0]?.index], [3, 5, 3])
 })
 
-test('a store that is ahead of the log is emptied and built anew: what it has was never committed', async () => {
-  const { recover } = await createDirectory(5)
-  const backend = newBackend()
-  await stateAt(backend, 9, 1)
-  const { applied, machine } = await recover(backend)
-  assert.deepEqual([applied.index, machine.appliedIndex], [0, 0])
+test('a store that is ahead of the log, or of another history, has what was committed: the log is refused', async () => {
+  for (const [index, term] of [
+    [9, 1],
+    [3, 2],
+  ] as const) {
+    const { recover } = await createDirectory(5)
+    const backend = newBackend()
+    await stateAt(backend, index, term)
+    await assert.rejects(recover(backend), (error) => isQuorateError(error, 'data-damaged'))
+  }
 })
 
-test('a store of another history at the same index is built anew', async () => {
-  const { recover } = await createDirectory(5)
-  const backend = newBackend()
-  await stateAt(backend, 3, 2)
-  assert.equal((await recover(backend)).machine.appliedIndex, 0)
+test('a store that is ahead because a snapshot was installed is taken up where the snapshot stands', async () => {
+  for (const [index, term] of [
+    [9, 1],
+    [3, 2],
+  ] as const) {
+    const { snapshots, recover } = await createDirectory(5)
+    const mark = await saveSnapshot(snapshots, index, term)
+    const backend = newBackend()
+    await stateAt(backend, index, term)
+    const { applied, machine, restore } = await recover(backend)
+    assert.deepEqual([applied, restore.end, machine.appliedIndex], [mark.end, mark.end, index])
+  }
 })
 
 test('a crash between installed snapshot and reset log: the log begins behind the snapshot', async () => {

@@ -1,16 +1,18 @@
 import { assert, isQuorateError, noNode, QuorateError } from '../base/index.ts'
 import type { Logger } from '../io/index.ts'
 import type { Configuration, Entry, LogEnd, RaftRestore } from '../raft/index.ts'
-import type { SnapshotFile, SnapshotStore } from '../snapshot/index.ts'
+import type { SnapshotStore } from '../snapshot/index.ts'
 import type { StoreBackend } from '../store/index.ts'
 import type { RecoveredGroup, WriteAheadLog } from '../write-ahead-log/index.ts'
+import { loadSnapshot } from './load-snapshot.ts'
 import type { StateMachine } from './state-machine.ts'
 
 /**
  * Brings the three things that survive a crash to one point: the log, the store and the snapshots. The store is taken
  * as it is when its applied index lies inside what the log can continue from; else it is emptied and rebuilt from the
  * newest whole snapshot, and the log from there. Nothing that was acknowledged can be missing: it is in the log, or in a
- * snapshot that was durable before the log let it go.
+ * snapshot that was durable before the log let it go. What the store has applied was committed and durable in the log
+ * before; a log that does not have it lost more than a crash can take, and is refused: error `data-damaged`.
  */
 export interface RecoveryOptions<Result> {
   readonly group: number
@@ -39,6 +41,7 @@ export async function recoverGroup<Result>(options: RecoveryOptions<Result>): Pr
   let machine = await openMachine(options)
   let applied = await appliedEnd(options, onDisk, machine)
   if (applied === undefined) {
+    checkNothingLost(options, onDisk, machine)
     options.logger.log('warn', 'state-rebuild', {
       applied: machine.appliedIndex,
       logBase: onDisk.base.index,
@@ -99,6 +102,23 @@ async function appliedEnd<Result>(
   return entry.term === appliedTerm ? { index: entry.index, term: entry.term, chain: entry.chain } : undefined
 }
 
+/** The one reason for a store that the log does not lead to: a crash between an installed snapshot and the reset log. */
+function checkNothingLost<Result>(
+  { snapshots }: RecoveryOptions<Result>,
+  { base, end }: RecoveredGroup,
+  { appliedIndex, appliedTerm }: StateMachine<Result>,
+): void {
+  if (appliedIndex < base.index) return
+  if (snapshots.list().some(({ mark }) => mark.end.index === appliedIndex && mark.end.term === appliedTerm))
+    return
+  throw new QuorateError(
+    'data-damaged',
+    `the store has applied the log up to index ${appliedIndex} of term ${appliedTerm}, and the log, which ends at index ` +
+      `${end.index}, does not have that entry any more: what was committed is gone from it. Remove this member and add ` +
+      'it again with an empty data directory.',
+  )
+}
+
 /** Whether the log goes on where the state stands: it reaches that far, and has the same entry there. */
 async function continues<Result>(
   { log, group }: RecoveryOptions<Result>,
@@ -121,7 +141,7 @@ async function rebuild<Result>(
   for (const file of [...snapshots.list()]) {
     if (file.mark.end.index < onDisk.base.index) break
     try {
-      await load(options, file, machine)
+      await loadSnapshot({ ...options, machine }, file)
       logger.log('info', 'state-from-snapshot', { index: file.mark.end.index, path: file.path })
       return file.mark.end
     } catch (error) {
@@ -135,30 +155,6 @@ async function rebuild<Result>(
     'data-damaged',
     `the state must be rebuilt, the log begins at index ${onDisk.base.index + 1}, and no whole snapshot reaches that ` +
       'far. Remove this member and add it again with an empty data directory.',
-  )
-}
-
-async function load<Result>(
-  { snapshots, backend, flushOperations }: RecoveryOptions<Result>,
-  file: SnapshotFile,
-  machine: StateMachine<Result>,
-): Promise<void> {
-  const flush = async (): Promise<void> => {
-    for (let taken = machine.takeBatch(); taken !== undefined; taken = machine.takeBatch()) {
-      await backend.commit(taken.batch)
-      machine.flushed()
-    }
-  }
-  const sink = machine.beginRestore()
-  await snapshots.load(file, async (chunk) => {
-    sink.write(chunk)
-    if (machine.pending.operations > flushOperations) await flush()
-  })
-  sink.finish()
-  await flush()
-  assert(
-    machine.appliedIndex === file.mark.end.index,
-    'the restored state stands at the mark of the snapshot',
   )
 }
 

@@ -14,6 +14,8 @@ export interface CommittedCommand {
  * same results and the same digest on every replica. The node calls it from one place, in index order, once each.
  */
 export interface StateMachine<Result> {
+  /** The newest version of commands that it understands; at least 1. */
+  readonly commandVersion: number
   /** The last index applied; 0 when fresh. Restored from the store on open. */
   readonly appliedIndex: number
   /** Term of that entry. */
@@ -34,7 +36,10 @@ export interface StateMachine<Result> {
    * applied. Every chunk is at most about 64 KiB. `done` must be called at the end or to give up early.
    */
   openSnapshot(): SnapshotSource
-  /** Starts to replace the whole state: feed every chunk in order, then `finish`. The backend was cleared before. */
+  /**
+   * Starts to replace the whole state: feed every chunk in order, then `finish`. From here on nothing can be read. The
+   * backend is emptied before the first chunk.
+   */
   beginRestore(): SnapshotSink
   readonly leader: LeaderDuties
   /** Does a slice of background work (compaction of old revisions); false when there is nothing to do. */

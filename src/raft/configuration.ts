@@ -17,7 +17,7 @@ const configurationVersion = 1
 /**
  * The payload of a configuration entry.
  * Shape:  u8 version = 1 | ids voters | ids outgoing | ids learners | varint length | context
- *         ids = varint count | u64 each, ascending
+ *         ids = varint count | u64 each, ascending. docs/formats/configuration.md.
  */
 export function encodeConfiguration(configuration: Configuration): Uint8Array {
   assert(configuration.voters.length > 0, 'a configuration has at least one voter')

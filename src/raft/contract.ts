@@ -36,7 +36,7 @@ export interface RaftRestore {
   readonly configurations: readonly { index: number; configuration: Configuration }[]
   /** Applied already (durable applied index of the state machine); `committed` starts after it. */
   readonly applied: number
-  /** The end of the log before a tail was cut at start-up: no vote until the commit index passes it. */
+  /** The end of the log before a tail was cut at start-up: until the commit index passes it, votes are held back. */
   readonly cutEnd: number | undefined
 }
 

@@ -14,6 +14,7 @@ import type {
   Role,
   RoleChange,
 } from './types.ts'
+import type { VoteBlock } from './vote-block.ts'
 
 /** Everything one node knows about its group. The files of this room are functions over it, one subject each. */
 export interface Core {
@@ -55,11 +56,6 @@ export interface Core {
   configurationReported: Configuration
   /** Present exactly while this node leads. */
   leadership: Leadership | undefined
-}
-
-export interface VoteBlock {
-  /** Nodes with which log ends were exchanged since this node started, itself included. */
-  readonly heard: Set<NodeId>
 }
 
 export interface Leadership {
@@ -150,7 +146,7 @@ export function createCore(options: RaftOptions, restore: RaftRestore): Core {
     electionTimeout: drawElectionTimeout(options, random),
     votes: new Map(),
     cutEnd: restore.cutEnd ?? 0,
-    voteBlock: restore.cutEnd === undefined ? undefined : { heard: new Set([options.id]) },
+    voteBlock: restore.cutEnd === undefined ? undefined : { heard: new Map(), ticks: 0 },
     commitIndex,
     deliveredIndex: restore.applied,
     appliedIndex: restore.applied,

@@ -1,9 +1,10 @@
 import { assert, type NodeId, noNode } from '../base/index.ts'
 import { isSoleVoter, votersOf } from './configuration.ts'
-import { type Core, deliverableIndex, reportCorruption, send } from './core.ts'
-import { hasQuorum, tally } from './quorum.ts'
+import { type Core, reportCorruption, send } from './core.ts'
+import { tally } from './quorum.ts'
 import { becomeCandidate, becomeFollower, becomeLeader, becomePreCandidate } from './roles.ts'
 import type { LogEnd, VoteRequest, VoteResponse } from './types.ts'
+import { hearEnd, isAsComplete, mayVoteFor } from './vote-block.ts'
 
 /** One tick without leading: time to campaign when nobody was heard for an election timeout. */
 export function tickElection(core: Core): void {
@@ -15,7 +16,7 @@ export function tickElection(core: Core): void {
   // A disk slower than an election timeout is waited for: another term would not make it faster.
   if (core.role === 'candidate' && !core.storage.isDurable(core.term, core.vote)) return
   // The lost tail may have held the entry that made this node a voter, so it asks whatever it now takes itself for.
-  if (core.voteBlock !== undefined) {
+  if (!mayVoteFor(core, core.log.end())) {
     announceEnd(core)
   } else if (!core.configurations.mayCampaign(core.id, core.commitIndex)) {
     if (core.leader !== noNode) loseLeader(core, 'heard no leader for an election timeout')
@@ -28,6 +29,11 @@ export function tickElection(core: Core): void {
 
 /** Opens a term and asks for votes. */
 export function campaign(core: Core, how: { readonly isTransfer: boolean; readonly cause: string }): void {
+  // Since the pre-vote a more complete log may have shown itself.
+  if (!mayVoteFor(core, core.log.end())) {
+    loseLeader(core, 'may not vote after a cut tail')
+    return
+  }
   becomeCandidate(core, how.cause)
   askForVotes(core, { pre: false, transfer: how.isTransfer })
 }
@@ -40,13 +46,13 @@ export function countOwnVote(core: Core): void {
 }
 
 export function handleVoteRequest(core: Core, request: VoteRequest): void {
-  hearEnd(core, request.from)
+  hearEnd(core, request.from, request.end)
   const isFree =
     core.vote === request.from ||
     (core.vote === noNode && core.leader === noNode) ||
     (request.pre && request.term > core.term)
   const granted =
-    isFree && request.term >= core.term && core.voteBlock === undefined && isUpToDate(core, request)
+    isFree && request.term >= core.term && mayVoteFor(core, request.end) && isUpToDate(core, request)
   if (granted && !request.pre) {
     assert(request.term === core.term, 'a vote is cast in the term of its request')
     core.vote = request.from
@@ -63,7 +69,6 @@ export function handleVoteRequest(core: Core, request: VoteRequest): void {
 }
 
 export function handleVoteResponse(core: Core, response: VoteResponse): void {
-  hearEnd(core, response.from)
   const isAsked = response.pre ? core.role === 'pre-candidate' : core.role === 'candidate'
   // A granted pre-vote speaks of the term that is not opened yet.
   const termAsked = response.pre && response.granted ? core.term + 1 : core.term
@@ -79,18 +84,6 @@ export function handleVoteResponse(core: Core, response: VoteResponse): void {
 export function hearsLeader(core: Core): boolean {
   if (core.role === 'leader') return true
   return core.leader !== noNode && core.electionElapsed < core.options.electionTicks
-}
-
-/**
- * Lets this node vote again once nothing of the tail that it cut can be missing: its durable log has passed the old
- * end, or log ends were exchanged with a majority of the voters (all may have lost power at once).
- */
-export function liftVoteBlock(core: Core): void {
-  const block = core.voteBlock
-  if (block === undefined) return
-  const hasPassed = deliverableIndex(core) >= core.cutEnd
-  const { current } = core.configurations
-  if (hasPassed || hasQuorum(current, (id) => block.heard.has(id))) core.voteBlock = undefined
 }
 
 function preCampaign(core: Core): void {
@@ -130,12 +123,9 @@ function decide(core: Core): void {
   }
 }
 
-/** Of two logs the one with the later last term is more complete, of equal terms the longer one. */
 function isUpToDate(core: Core, request: VoteRequest): boolean {
   const { end } = request
-  if (!isSameHistory(core, request.from, end)) return false
-  const own = core.log.end()
-  return end.term > own.term || (end.term === own.term && end.index >= own.index)
+  return isSameHistory(core, request.from, end) && isAsComplete(end, core.log.end())
 }
 
 /** The same index and term with another chain cannot be: one of the two logs is damaged. */
@@ -145,10 +135,4 @@ function isSameHistory(core: Core, peer: NodeId, end: LogEnd): boolean {
   if (own === undefined || own.term !== term || own.chain === end.chain) return true
   reportCorruption(core, { peer, index, term, chain: own.chain, peerChain: end.chain })
   return false
-}
-
-/** `from` showed the end of its log, or saw the end of this one and answered. */
-function hearEnd(core: Core, from: NodeId): void {
-  core.voteBlock?.heard.add(from)
-  liftVoteBlock(core)
 }

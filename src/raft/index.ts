@@ -26,9 +26,9 @@
  *  8. A node that hears its leader, or leads and hears a majority, refuses votes (unless its leader asked for the
  *     election); a leader that hears no majority for an election timeout steps down. With pre-vote no node raises a
  *     term that it cannot win: one that returns or was removed disturbs nobody.
- *  9. A node that cut a torn tail at its start votes only once its log has passed the old end, or log ends were
- *     exchanged with a majority of the voters (this node counted). The second way trusts that a minority of torn tails
- *     held nothing that only they and the silent rest had acknowledged.
+ *  9. A node that cut a torn tail at its start votes, for itself too, only for a log as complete as all that it was
+ *     shown, and only once an entry that it helped to commit must be among those. It does so until its log has passed
+ *     the old end, and for ten election timeouts at the most.
  * 10. Everything waits in bounds: proposals by `uncommittedBytesMax`, appends by `inflightMax` and `appendBytesMax`,
  *     readers by a constant, one read from the log and one snapshot a peer. The window keeps at least what is not
  *     durable, not committed or not applied.

@@ -15,7 +15,6 @@ import {
   handleVoteRequest,
   handleVoteResponse,
   hearsLeader,
-  liftVoteBlock,
   tickElection,
 } from './election.ts'
 import { handleAppend, handleHeartbeat, handleInstallSnapshot, takeSnapshot } from './follower.ts'
@@ -44,6 +43,7 @@ import {
 import { becomeFollower } from './roles.ts'
 import { followTransfer, startResign, startTransfer, tickTransfer } from './transfer.ts'
 import { entryKind, type HeartbeatResponse, type LogEnd, type Message } from './types.ts'
+import { liftVoteBlock, mayVoteFor, tickVoteBlock } from './vote-block.ts'
 
 /** The consensus rules of one group on one node, starting as a follower with what was durable. */
 export function createRaft(options: RaftOptions, restore: RaftRestore): RaftNode {
@@ -118,6 +118,7 @@ function tick(core: Core): void {
   const { leadership } = core
   if (leadership === undefined) {
     tickReads(core)
+    tickVoteBlock(core)
     tickElection(core)
     return
   }
@@ -236,7 +237,7 @@ function hearLeader(core: Core, leader: NodeId): void {
 }
 
 function obeyTimeoutNow(core: Core): void {
-  const mayCampaign = isVoter(core.configurations.current, core.id) && core.voteBlock === undefined
+  const mayCampaign = isVoter(core.configurations.current, core.id) && mayVoteFor(core, core.log.end())
   if (core.role === 'leader' || !mayCampaign) return
   campaign(core, { isTransfer: true, cause: 'was asked to take over' })
 }

@@ -5,6 +5,7 @@ import { appendAsLeader } from './leader-log.ts'
 import { Progress } from './progress.ts'
 import { failReads } from './read-index.ts'
 import { entryKind, type Role } from './types.ts'
+import { mayVoteFor } from './vote-block.ts'
 
 /** Follows `leader` (0n: nobody yet) in `term`. Gives up whatever this node was before. */
 export function becomeFollower(
@@ -28,7 +29,7 @@ export function becomeFollower(
 /** Asks around before it disturbs anybody: no term is raised and no vote is cast. */
 export function becomePreCandidate(core: Core, cause: string): void {
   assert(core.role !== 'leader', 'a leader does not campaign')
-  assert(core.voteBlock === undefined, 'a node that may not vote does not campaign')
+  assert(mayVoteFor(core, core.log.end()), 'a node that may not vote does not campaign')
   core.votes = new Map([[core.id, true]])
   changeRole(core, 'pre-candidate', noNode, cause)
 }
@@ -36,7 +37,7 @@ export function becomePreCandidate(core: Core, cause: string): void {
 /** Opens a new term with this node's own vote, which counts once it is durable. */
 export function becomeCandidate(core: Core, cause: string): void {
   assert(core.role !== 'leader', 'a leader does not campaign')
-  assert(core.voteBlock === undefined, 'a node that may not vote does not campaign')
+  assert(mayVoteFor(core, core.log.end()), 'a node that may not vote does not campaign')
   core.term++
   core.vote = core.id
   core.votes = new Map()

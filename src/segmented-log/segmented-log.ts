@@ -23,7 +23,10 @@ export interface SegmentedLogOptions {
   readonly directory: string
   readonly clusterId: ClusterId
   readonly nodeId: NodeId
-  /** A segment is preallocated to this size; content that needs more gets a segment of its own size. */
+  /**
+   * A segment is preallocated to this size (the first to 8 MiB at most); content that needs more gets a segment of its
+   * own size.
+   */
   readonly segmentBytesMax: number
 }
 
@@ -75,6 +78,8 @@ const segmentName = /^([0-9a-f]{16})\.wal$/
 /** Positions are 32 bits wide in headers and records. */
 const segmentSizeLimit = 2 ** 31
 const settleChunkBytes = 1024 * 1024
+/** The first segment is waited for, and read when the log is next opened; the others are made while one is filled. */
+const firstSegmentBytesMax = 8 * 1024 * 1024
 
 const zeros: Uint8Array = new Uint8Array(64 * 1024)
 
@@ -214,7 +219,9 @@ class FileSegmentedLog implements SegmentedLog {
   }
 
   async createFirst(): Promise<void> {
-    await this.#create({ sequence: 1, previousChecksum: 0, previousEnd: 0, preamble: new Uint8Array(0) }, 0)
+    const place = { sequence: 1, previousChecksum: 0, previousEnd: 0, preamble: new Uint8Array(0) }
+    const usualSize = Math.min(this.#options.segmentBytesMax, firstSegmentBytesMax)
+    await this.#create(place, { usualSize, contentBytesMin: 0 })
   }
 
   async openNewest(): Promise<void> {
@@ -269,7 +276,8 @@ class FileSegmentedLog implements SegmentedLog {
       previousChecksum: previous.checksum,
       previousEnd: previous.end,
     }
-    await this.#create({ ...place, preamble }, contentBytesMin)
+    const usualSize = this.#options.segmentBytesMax
+    await this.#create({ ...place, preamble }, { usualSize, contentBytesMin })
   }
 
   removeBefore(sequence: number): void {
@@ -303,10 +311,13 @@ class FileSegmentedLog implements SegmentedLog {
    * The header is durable before the rename, the name before the first append. So a segment that has its name has
    * its header, and a crash in between leaves an unfinished file, which the next open removes.
    */
-  async #create(place: Omit<SegmentHeader, 'clusterId' | 'nodeId'>, contentBytesMin: number): Promise<void> {
-    const { clusterId, nodeId, directory, segmentBytesMax } = this.#options
+  async #create(
+    place: Omit<SegmentHeader, 'clusterId' | 'nodeId'>,
+    room: { readonly usualSize: number; readonly contentBytesMin: number },
+  ): Promise<void> {
+    const { clusterId, nodeId, directory } = this.#options
     const { bytes: header, checksum } = encodeSegmentHeader({ clusterId, nodeId, ...place })
-    const size = Math.max(segmentBytesMax, header.length + contentBytesMin)
+    const size = Math.max(room.usualSize, header.length + room.contentBytesMin)
     assert(size <= segmentSizeLimit, 'a segment has at most 2 GiB')
     const file = await this.#takeSpare(size)
     const path = `${directory}/${nameOf(place.sequence)}`

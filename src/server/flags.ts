@@ -143,7 +143,7 @@ export const flagSpecs: readonly FlagSpec[] = [
     '16777216',
     'Speed and limits',
     'BYTES',
-    'A snapshot also waits until the log since the last one is larger than this, and than the state.',
+    'A snapshot also waits until the log since the last one is larger than this, and than that one.',
   ),
 ]
 

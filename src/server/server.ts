@@ -195,8 +195,8 @@ async function open(
     })
   }
   parts.push(startAutoCompaction(config, world, node, opened))
-  await node.group.readBarrier({ timeoutMs: readyTimeoutMs }).catch((error: unknown) => {
-    if (!isQuorateError(error, 'no-leader', 'timeout', 'leader-changed')) throw error
+  await waitToServe(node, time).catch((error: unknown) => {
+    if (!isQuorateError(error, 'no-leader', 'timeout', 'leader-changed', 'revision-wait-timeout')) throw error
     logger.log('warn', 'serving-without-leader', { cause: error.message })
   })
   const grpc = clientServer(config, world, { node, core: opened, backend }, createHttpHandler(source, false))
@@ -210,6 +210,13 @@ async function open(
     logger.log('info', 'serving', { host, port })
   }
   return { clientAddresses, node, core: opened, status, stop: () => stopAll(parts) }
+}
+
+/** Up to date, and known to the cluster with its data directory: what this member acknowledges now it cannot lose unnoticed. */
+async function waitToServe(node: QuorateNode<Applied>, time: Time): Promise<void> {
+  const deadlineMs = time.monotonicMs() + readyTimeoutMs
+  await node.group.readBarrier({ timeoutMs: deadlineMs - time.monotonicMs() })
+  await node.published({ timeoutMs: deadlineMs - time.monotonicMs() })
 }
 
 function clientServer(

@@ -13,7 +13,7 @@ import {
 } from '../consistent-core/index.ts'
 import type { Time } from '../io/index.ts'
 import { defaultGroupLimits, openNode, type QuorateNode } from '../node/index.ts'
-import { createMemoryBackend, createStore, type MemoryBackend, type StoreBackend } from '../store/index.ts'
+import { createMemoryBackend, createStore, type MemoryBackend } from '../store/index.ts'
 import type { WatchRequest } from './check-watch.ts'
 import type { ModelCompare, ModelPair, ModelRequest, ModelResult, SimpleResult } from './kv-model.ts'
 import type {
@@ -27,7 +27,8 @@ import type {
 } from './server-seam.ts'
 
 /** The real node under the simulator: the rooms of production on simulated disk, network and time. */
-const callTimeoutMs = 5_000
+/** Shorter than the patience of the clients: they hear what the server says. */
+const callTimeoutMs = 4_000
 const revisionTimeoutMs = 1_000
 const watchBytesMax = 4_096
 const leaseTtlSecondsMin = 1
@@ -101,10 +102,12 @@ async function start(setup: ServerSetup, store: StoreOfMachine): Promise<Simulat
       windowBytesMax: tuning.windowBytesMax,
       snapshotCount: tuning.snapshotEntries,
       snapshotLogBytesMin: 0,
+      // A run with small numbers writes snapshots more often than their size would have it.
+      snapshotLogShare: tuning.snapshotEntries > 20 ? 1 : 1 / 8,
       flushIntervalMs: 50,
     },
     segmentBytesMax: tuning.segmentBytesMax,
-    openBackend: () => Promise.resolve(seeminglySmall(store.open(world.time), tuning.snapshotEntries)),
+    openBackend: () => Promise.resolve(store.open(world.time)),
     createMachine: (backend) => {
       core = createConsistentCore({ store: createStore(backend), leaseTtlSecondsMin })
       return core
@@ -113,22 +116,6 @@ async function start(setup: ServerSetup, store: StoreOfMachine): Promise<Simulat
   })
   if (core === undefined) throw new QuorateError('stopped', 'the node was opened without a state machine')
   return new QuorateUnderSimulation(node, core, world.time, stopped)
-}
-
-/** A run with small numbers writes snapshots more often than the size of the state would have it. */
-function seeminglySmall(backend: StoreBackend, snapshotEntries: number): StoreBackend {
-  if (snapshotEntries > 20) return backend
-  return {
-    get: (table, key) => backend.get(table, key),
-    range: (table, range) => backend.range(table, range),
-    commit: (batch) => backend.commit(batch),
-    clear: () => backend.clear(),
-    sizeBytes: () => {
-      const { total, used } = backend.sizeBytes()
-      return { total, used: Math.ceil(used / 8) }
-    },
-    close: () => backend.close(),
-  }
 }
 
 class QuorateUnderSimulation implements SimulatedServer {
@@ -183,17 +170,22 @@ class QuorateUnderSimulation implements SimulatedServer {
       this.#time.startTimer(0, pull)
     }
     const stream = this.#core.openWatchStream(schedule)
-    stream.create({
-      key: bytesFromLatin1(request.key),
-      rangeEnd: bytesFromLatin1(request.end),
-      startRevision: request.startRevision,
-      watchId: 0,
-      previous: request.previous,
-      noPut: request.noPut,
-      noDelete: request.noDelete,
-      progressNotify: false,
-      fragment: request.fragment,
-    })
+    try {
+      stream.create({
+        key: bytesFromLatin1(request.key),
+        rangeEnd: bytesFromLatin1(request.end),
+        startRevision: request.startRevision,
+        watchId: 0,
+        previous: request.previous,
+        noPut: request.noPut,
+        noDelete: request.noDelete,
+        progressNotify: false,
+        fragment: request.fragment,
+      })
+    } catch (error) {
+      stream.close()
+      throw error
+    }
     stream.requestProgress()
     schedule()
     return {
@@ -224,7 +216,6 @@ class QuorateUnderSimulation implements SimulatedServer {
       })
     }
     if (!call.isSerializable) await this.#node.group.readBarrier({ timeoutMs: callTimeoutMs })
-    if (this.#node.group.isRestoring) throw new QuorateError('no-leader', 'the state is being replaced')
     const operation = operationOf(request, call.atRevision)
     if (operation.kind !== 'range') throw new QuorateError('invalid-argument', 'this is no range')
     const { revision } = this.#core

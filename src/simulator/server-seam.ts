@@ -87,7 +87,7 @@ export interface SimulatedServer {
    * happened; after all others a write may have.
    */
   execute(request: ServerRequest): Promise<ServerAnswer>
-  /** `onMessage` is called with `created` first, never inside this call. */
+  /** `onMessage` is called with `created` first, never inside this call. Throws what refuses the watch now. */
   watch(request: WatchRequest, onMessage: (message: ServerWatchMessage) => void): { cancel(): void }
   /** Cheap: it is asked every few milliseconds. */
   status(): NodeStatus

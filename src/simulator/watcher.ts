@@ -1,4 +1,4 @@
-import type { SeededRandom } from '../base/index.ts'
+import { isQuorateError, type SeededRandom } from '../base/index.ts'
 import type { RecordedWatch, WatchMessage, WatchRequest } from './check-watch.ts'
 import type { ClientPaths } from './client.ts'
 import type { ServerLife, SimulatedCluster } from './cluster.ts'
@@ -134,10 +134,15 @@ export class SimulatedWatcher {
     life.onOver.add(onOver)
     this.#open = watch
     life.node.machine.process.deliver(() => {
-      stream = server.watch(request, (message) => {
-        // A fixed delay: in order on the way to the client.
-        this.#cluster.scheduler.after(0.2, () => deliver(message))
-      })
+      try {
+        stream = server.watch(request, (message) => {
+          // A fixed delay: in order on the way to the client.
+          this.#cluster.scheduler.after(0.2, () => deliver(message))
+        })
+      } catch (error) {
+        if (!isQuorateError(error)) throw error
+        this.#cluster.scheduler.after(0.2, () => this.#lost(watch))
+      }
     })
   }
 

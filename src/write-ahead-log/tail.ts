@@ -58,11 +58,17 @@ export async function inspectTail(
 
 async function findDirtyEnd(file: DiskFile, first: number, size: number): Promise<number> {
   const chunk = new Uint8Array(Math.min(chunkBytes, Math.max(0, size - first)))
+  // Nearly all of it is zeros: four bytes at a time.
+  const words = new Int32Array(chunk.buffer, 0, chunk.length >>> 2)
   let dirtyEnd = first
   for (let position = first; position < size; position += chunk.length) {
     const count = await file.read(position, chunk.subarray(0, Math.min(chunk.length, size - position)))
     let last = count
-    while (last > 0 && chunk[last - 1] === 0) last--
+    while (last % 4 !== 0 && chunk[last - 1] === 0) last--
+    if (last % 4 === 0) {
+      while (last > 0 && words[last / 4 - 1] === 0) last -= 4
+      while (last > 0 && chunk[last - 1] === 0) last--
+    }
     if (last > 0) dirtyEnd = position + last
     if (count < chunk.length) break
   }

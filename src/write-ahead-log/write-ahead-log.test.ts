@@ -63,12 +63,12 @@ test('what waits is counted', async () => {
   assert.equal(log.gauges.queuedBytes, 0)
 })
 
-test('tiny segments: 10^4 entries, names in order, reads across three boundaries exact', async () => {
+test('tiny segments: 10^5 entries, names in order, reads across three boundaries exact', async () => {
   const disk = createDisk()
   const log = await open(disk.mount(), { segmentBytesMax: 8192 })
   const writer = new Writer(log)
   const random = new SeededRandom(3)
-  while (writer.end.index < 10_000)
+  while (writer.end.index < 100_000)
     await writer.append(random.between(1, 40), { size: random.between(0, 60) })
   const paths = segmentPaths(disk)
   assert.equal(paths.length, log.gauges.segments)
@@ -80,7 +80,7 @@ test('tiny segments: 10^4 entries, names in order, reads across three boundaries
   )
   const check = async (from: typeof log): Promise<void> => {
     for (let i = 0; i < 50; i++) {
-      const first = random.between(1, 9000)
+      const first = random.between(1, 99_000)
       const end = first + random.between(500, 1000)
       const { previous, entries } = await from.read(0, first, end, 10_000_000)
       assert.deepEqual(entries, writer.entries.slice(first - 1, end - 1))

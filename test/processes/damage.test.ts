@@ -3,7 +3,8 @@ import assert from 'node:assert/strict'
 import { cpSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
-import { growLog, type ProcessNode, planCluster, runToEnd, smallFiles } from './harness.ts'
+import { bytes } from '../support/keys.ts'
+import { eventually, growLog, type ProcessNode, planCluster, runToEnd, smallFiles } from './harness.ts'
 import { Writers } from './writers.ts'
 
 test('a damaged file is named with its bytes, and what can be rebuilt is rebuilt', async (t) => {
@@ -30,6 +31,20 @@ test('a damaged file is named with its bytes, and what can be rebuilt is rebuilt
     flip(file, at)
     const text = await refused(node)
     assertNames(text, file, at)
+  })
+
+  await t.test('the last record, which only the store can tell was durable', async () => {
+    restore()
+    await node.startReady()
+    await node.must('put', { key: bytes('last'), value: bytes('acknowledged') })
+    await eventually('a store that has what the log has', async () => {
+      const { lastIndex, durableAppliedIndex } = (await node.status()).group
+      return durableAppliedIndex === lastIndex ? true : undefined
+    })
+    await node.end('SIGKILL')
+    const file = newest(node, 'wal', '.wal')
+    flip(file, lastUsedByte(file))
+    assert.match(await refused(node), /what was committed is gone from it/)
   })
 
   await t.test('every copy of the hard state', async () => {

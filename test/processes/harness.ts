@@ -242,6 +242,7 @@ export interface NodeStatus {
     readonly isLearner: boolean
     readonly lastIndex: number
     readonly appliedIndex: number
+    readonly durableAppliedIndex: number
     readonly lowWaterMark: number
     readonly digest: number
     readonly peers: Readonly<Record<string, { readonly silentTicks: number }>>
