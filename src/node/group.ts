@@ -2,6 +2,7 @@ import {
   assert,
   type ClusterId,
   type ErrorCode,
+  equalBytes,
   formatId,
   isQuorateError,
   type NodeId,
@@ -126,8 +127,9 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   readonly #questions: WaitingList<Uint8Array>
   readonly #appliedWaiters = new Set<AppliedWaiter>()
   #questionHandler: ((question: Uint8Array) => Promise<Uint8Array>) | undefined
-  #lastSequence = 0
-  #lastQuestion = 0
+  /** Begin at a place of their own in each run of the process: a late refusal or answer to an earlier one finds nobody. */
+  #lastSequence: number
+  #lastQuestion: number
 
   // Applying.
   #committed: Entry[] = []
@@ -182,6 +184,8 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     )
     this.#inbox = new RingQueue(limits.inboxMax)
     this.#proposals = new RingQueue(limits.updateQueueMax)
+    this.#lastSequence = deps.incarnation.low >>> 2
+    this.#lastQuestion = deps.incarnation.low >>> 2
     this.#waiting = new WaitingList(limits.waitingMax)
     this.#questions = new WaitingList(limits.questionsMax)
     this.#readers = new ReaderQueue(limits.readersMax)
@@ -818,7 +822,11 @@ export class ReplicatedGroup<Result> implements Group<Result> {
 
   /** On the leader: judges the change and puts it into the log. Its end is seen where it is applied. */
   async #startMemberChange(request: MembershipRequest): Promise<Uint8Array> {
-    const directory = decodeDirectory(this.#raft.configuration.context)
+    const { configuration } = this.#raft
+    // What is not committed may be cut again: neither "it is so already" nor "there is no such member" follows from it.
+    if (!equalBytes(configuration.context, this.#appliedConfiguration.configuration.context))
+      throw new QuorateError('change-in-progress', 'the change before it is not applied yet')
+    const directory = decodeDirectory(configuration.context)
     const changed = changeDirectory(directory, request, this.#membershipView())
     if (changed === directory) return new Uint8Array(0)
     this.#proposeDirectory(changed)
