@@ -7,7 +7,7 @@ import type { ModelRequest } from '../kv-model.ts'
 import { drawOptions } from '../options.ts'
 import { startQuorate } from '../quorate-server.ts'
 import { Scheduler } from '../scheduler.ts'
-import type { RequestStamp, ServerRequest, ServerTuning } from '../server-seam.ts'
+import type { ListedMember, RequestStamp, ServerRequest, ServerTuning } from '../server-seam.ts'
 
 export const electionMs = 500
 
@@ -17,7 +17,10 @@ export class Story {
   readonly paths: ClientPaths
 
   /** Three nodes with files and snapshots of a few kilobytes, where `change` does not say otherwise. */
-  constructor(seed: number, change: { nodes?: number; tuning?: Partial<ServerTuning> } = {}) {
+  constructor(
+    seed: number,
+    change: { nodes?: number; members?: boolean; tuning?: Partial<ServerTuning> } = {},
+  ) {
     const random = new SeededRandom(seed)
     const drawn = drawOptions(seed)
     const tuning = {
@@ -30,7 +33,13 @@ export class Story {
       windowBytesMax: 256,
       ...change.tuning,
     }
-    const options = { ...drawn, nodes: change.nodes ?? 3, networkDelayMs: 0.5, tuning }
+    const options = {
+      ...drawn,
+      nodes: change.nodes ?? 3,
+      members: change.members ?? false,
+      networkDelayMs: 0.5,
+      tuning,
+    }
     this.cluster = new SimulatedCluster({
       scheduler: this.scheduler,
       random,
@@ -115,6 +124,11 @@ export class Story {
 
   appliedIndex(node: ClusterNode): number {
     return present(node.life?.server, 'it runs').status().appliedIndex
+  }
+
+  /** The members that this node has applied. */
+  applied(node: ClusterNode): readonly ListedMember[] | undefined {
+    return present(node.life?.server, 'it runs').status().members
   }
 
   /** All nodes serve, have applied the same, and have the same state. */
