@@ -193,17 +193,17 @@ class EmbeddedNode implements Quorate {
     let wake: () => void = () => undefined
     const stream = this.#server.core.openWatchStream(() => wake())
     const bytes = bytesOf(key)
-    stream.create({
-      ...(options.prefix === true ? prefixInterval(bytes) : { key: bytes, rangeEnd: new Uint8Array(0) }),
-      startRevision: options.fromRevision ?? 0,
-      watchId: 0,
-      previous: options.previous ?? false,
-      noPut: false,
-      noDelete: false,
-      progressNotify: false,
-      fragment: false,
-    })
     try {
+      stream.create({
+        ...(options.prefix === true ? prefixInterval(bytes) : { key: bytes, rangeEnd: new Uint8Array(0) }),
+        startRevision: options.fromRevision ?? 0,
+        watchId: 0,
+        previous: options.previous ?? false,
+        noPut: false,
+        noDelete: false,
+        progressNotify: false,
+        fragment: false,
+      })
       for (;;) {
         const ready = new Promise<void>((resolve) => {
           wake = resolve

@@ -14,7 +14,6 @@ import { chainCounter, chainDigest } from './digest.ts'
 import type { KeySpace } from './key-space.ts'
 import { attachmentPrefix, encodeLease, leaseKey } from './lease-rows.ts'
 import { checkOperation, noOperationLimits, refuse } from './operation-check.ts'
-import { runThrough } from './range.ts'
 import type { Sessions } from './sessions.ts'
 import { prefixRange } from './tables.ts'
 import {
@@ -26,6 +25,7 @@ import {
   validatePath,
   validatePut,
 } from './transaction.ts'
+import { runThrough } from './view.ts'
 
 type Result = Applied['result']
 

@@ -1,7 +1,6 @@
 import { assert, crc32c } from '../base/index.ts'
 import { orderedForm } from './key-form.ts'
 import type { KeySpace } from './key-space.ts'
-import type { View } from './range.ts'
 import {
   decodeRecord,
   isHistoryPut,
@@ -13,6 +12,7 @@ import {
 } from './rows.ts'
 import { historyFloor } from './scan.ts'
 import { rowHash, stateTables, type Tables } from './tables.ts'
+import type { View } from './view.ts'
 
 const rowsPerSlice = 256
 

@@ -20,8 +20,9 @@
  *    that is not applied; progress is never ahead of an event. Or it is told that it came too late.
  * 9. A numbered request of a session is done once; its answer is kept, refusals too, until the client has it.
  * 10. Everything that waits or is kept has a bound: answers by session and in all, events in memory, watchers by stream.
+ * 11. What is known of how many keys there are (`KeyCounts`) is in memory only, and always that of the newest state.
  *
- * Left out: users and permissions; the cost of a count, which still reads the index of the whole range.
+ * Left out: users and permissions; a bound on the size of an answer, which etcd has none of either.
  * Sources: etcd's API guarantees and its robustness model; Ongaro, "Consensus", 2014, section 6.3 (sessions);
  * Mao, Kohler, Morris, "Cache craftiness" (Masstree), 2012, for keys longer than the store takes.
  */

@@ -1,6 +1,7 @@
 import { assert, type LeaseId, present } from '../base/index.ts'
 import type { KeyValue } from './contract.ts'
 import { chainDigest } from './digest.ts'
+import { KeyCounts } from './key-counts.ts'
 import { orderedForm } from './key-form.ts'
 import { KeyLayers } from './key-layers.ts'
 import { attachmentKey } from './lease-rows.ts'
@@ -47,6 +48,7 @@ const noBytes = new Uint8Array(0)
 export class KeySpace {
   readonly tables: Tables
   readonly layers: KeyLayers
+  readonly counts: KeyCounts
   /** Revision of the last command that changed something; 1 when nothing ever did. */
   revision = 1
   compactRevision: number = neverCompacted
@@ -59,6 +61,7 @@ export class KeySpace {
   constructor(tables: Tables) {
     this.tables = tables
     this.layers = new KeyLayers(tables)
+    this.counts = new KeyCounts(tables)
   }
 
   /** The revision that a read of the newest state sees, in the middle of a command too. */
@@ -81,6 +84,7 @@ export class KeySpace {
     this.digest = 0
     this.changes = 0
     this.layers.nextLayer = 1
+    this.counts.clear()
     this.tables.clear()
   }
 
@@ -120,7 +124,8 @@ export class KeySpace {
   // ---- writing -------------------------------------------------------------------------------------------------
 
   put(key: Uint8Array, value: Uint8Array, lease: LeaseId): void {
-    const rowKey = this.layers.findOrCreate(orderedForm(key))
+    const form = orderedForm(key)
+    const rowKey = this.layers.findOrCreate(form)
     const old = this.tables.get('current', rowKey)
     const modRevision = this.revision + 1
     const sub = this.changes++
@@ -128,7 +133,7 @@ export class KeySpace {
     const version = old === undefined ? 1 : rowVersion(old) + 1
     const record = encodePut({ isPut: true, key, value, createRevision, version, lease })
     this.#write(modRevision, sub, record)
-    this.#index(rowKey, key, old, { modRevision, sub, createRevision, version, lease })
+    this.#index({ rowKey, form, key }, old, { modRevision, sub, createRevision, version, lease })
     if (this.onChange !== undefined) {
       const pair = { key, value, createRevision, modRevision, version, lease }
       this.onChange({ isPut: true, pair, oldRow: old })
@@ -137,12 +142,13 @@ export class KeySpace {
 
   /** Deletes a live key. */
   delete(key: Uint8Array): void {
-    const rowKey = present(this.layers.find(orderedForm(key)), 'a live key has a row key')
+    const form = orderedForm(key)
+    const rowKey = present(this.layers.find(form), 'a live key has a row key')
     const old = present(this.tables.get('current', rowKey), 'a live key has a row')
     const modRevision = this.revision + 1
     const sub = this.changes++
     this.#write(modRevision, sub, encodeTombstone(key))
-    this.#unindex(rowKey, old, modRevision, sub)
+    this.#unindex({ rowKey, form }, old, modRevision, sub)
     if (this.onChange !== undefined) {
       const pair = { key, value: noBytes, createRevision: 0, modRevision, version: 0, lease: 0n }
       this.onChange({ isPut: false, pair, oldRow: old })
@@ -152,14 +158,21 @@ export class KeySpace {
   /** Takes in a record of another replica's history; they come in order of their revisions. */
   restore(modRevision: number, sub: number, bytes: Uint8Array): void {
     const record = decodeRecord(bytes)
-    const rowKey = this.layers.findOrCreate(orderedForm(record.key))
+    const form = orderedForm(record.key)
+    const rowKey = this.layers.findOrCreate(form)
     const old = this.tables.get('current', rowKey)
     this.tables.put('revisions', revisionKey(modRevision, sub), bytes, undefined)
     if (record.isPut) {
       const { createRevision, version, lease } = record
-      this.#index(rowKey, record.key, old, { modRevision, sub, createRevision, version, lease })
+      this.#index({ rowKey, form, key: record.key }, old, {
+        modRevision,
+        sub,
+        createRevision,
+        version,
+        lease,
+      })
     } else {
-      this.#unindex(rowKey, old, modRevision, sub)
+      this.#unindex({ rowKey, form }, old, modRevision, sub)
     }
   }
 
@@ -169,12 +182,12 @@ export class KeySpace {
   }
 
   #index(
-    rowKey: Uint8Array,
-    key: Uint8Array,
+    { rowKey, form, key }: { rowKey: Uint8Array; form: Uint8Array; key: Uint8Array },
     old: Uint8Array | undefined,
     row: { modRevision: number; sub: number; createRevision: number; version: number; lease: LeaseId },
   ): void {
-    if (old !== undefined) this.#supersede(rowKey, old)
+    if (old === undefined) this.counts.created(form)
+    else this.#supersede(rowKey, old)
     this.tables.put('current', rowKey, encodeLiveRow(row), old)
     const oldLease = old === undefined ? 0n : rowLease(old)
     if (oldLease === row.lease) return
@@ -182,9 +195,15 @@ export class KeySpace {
     if (row.lease !== 0n) this.tables.put('leases', attachmentKey(row.lease, rowKey), key, undefined)
   }
 
-  #unindex(rowKey: Uint8Array, old: Uint8Array | undefined, modRevision: number, sub: number): void {
+  #unindex(
+    { rowKey, form }: { rowKey: Uint8Array; form: Uint8Array },
+    old: Uint8Array | undefined,
+    modRevision: number,
+    sub: number,
+  ): void {
     this.tables.put('history', historyKey(rowKey, modRevision, sub), historyTombstone, undefined)
     if (old === undefined) return
+    this.counts.deleted(form)
     this.#supersede(rowKey, old)
     this.tables.delete('current', rowKey, old)
     const oldLease = rowLease(old)

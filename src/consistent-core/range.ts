@@ -1,26 +1,10 @@
-import { compareBytes, emptyBytes } from '../base/index.ts'
-import type { KeyInterval, KeyValue, RangeOperation, RangeResult, Refusal, SortTarget } from './contract.ts'
+import { assert, compareBytes, emptyBytes, unreachable } from '../base/index.ts'
+import type { KeyValue, RangeOperation, RangeResult, Refusal, SortTarget } from './contract.ts'
 import { afterForm, type FormBounds, formBounds, keyOfForm } from './key-form.ts'
 import type { KeySpace } from './key-space.ts'
 import { refuse } from './operation-check.ts'
 import { rowCreateRevision, rowLease, rowVersion } from './rows.ts'
-import { scanAt, scanNewest, type Visit } from './scan.ts'
-
-/** A state that does not move while it is read: the keys as of one revision. */
-export interface View {
-  readonly keys: KeySpace
-  readonly revision: number
-  /** Called after each pause: throws when what is read has gone from under the reader. */
-  resumed(): void
-}
-
-/**
- * Work between two pauses, in units of about a microsecond: one for a key that is passed, more for one whose record
- * is fetched, and more for its size.
- */
-const sliceWork = 2048
-const fetchWork = 8
-const workOfBytes = (size: number): number => size >>> 11
+import { countWithin, fetchWork, noMore, sliceWork, type View, visitBounds, workOfBytes } from './view.ts'
 
 /** A revision that a client may read; `newest` is what an unspecified one means. */
 export function checkRevision(keys: KeySpace, revision: number): Refusal | undefined {
@@ -33,70 +17,35 @@ export function checkRevision(keys: KeySpace, revision: number): Refusal | undef
   return undefined
 }
 
-/** Visits the keys of the interval as of the view, pausing between slices; `visit` returns the work it did. */
-export function* visitInterval(
-  view: View,
-  interval: KeyInterval,
-  visit: (form: Uint8Array, modRevision: number, sub: number, row: Uint8Array | undefined) => number,
-): Generator<void, void, void> {
-  let bounds = formBounds(interval.key, interval.rangeEnd)
-  while (bounds !== undefined) {
-    let work = sliceWork
-    let last: Uint8Array | undefined
-    scan(view, bounds, (form, modRevision, sub, row) => {
-      work -= visit(form, modRevision, sub, row)
-      if (work > 0) return true
-      last = form
-      return false
-    })
-    if (last === undefined) return
-    bounds = { first: afterForm(last), end: bounds.end }
-    yield
-    view.resumed()
-  }
-}
-
-function scan(view: View, bounds: FormBounds, visit: Visit): void {
-  if (bounds.end !== undefined && compareBytes(bounds.first, bounds.end) >= 0) return
-  const { keys, revision } = view
-  if (revision >= keys.newest) scanNewest(keys.tables, bounds, visit)
-  else scanAt(keys.tables, revision, bounds, visit)
-}
-
 /** The answer to a range whose revision was checked. The order of work is etcd's: fetch, filter, sort, limit. */
 export function* rangeOf(view: View, operation: RangeOperation): Generator<void, RangeResult, void> {
-  const { keys, revision } = view
-  if (operation.rangeEnd.length === 0) {
-    const pair = keys.pairAt(operation.key, revision)
-    return answerSingle(operation, pair)
+  const bounds = formBounds(operation.key, operation.rangeEnd)
+  if (bounds === undefined) return answerSingle(operation, view.keys.pairAt(operation.key, view.revision))
+  if (operation.countOnly) {
+    return { kind: 'range', pairs: [], count: yield* countWithin(view, bounds), more: false }
   }
   const limit = operation.limit > 0 ? operation.limit : Infinity
-  const isFiltered = hasFilter(operation)
-  const isSorted = operation.sortOrder !== 'none' || operation.sortTarget !== 'key'
-  // etcd's quirk: with a sort target but no order, the limit cuts (one later) before the keys are sorted.
-  const takenMax = isFiltered || operation.sortOrder !== 'none' ? Infinity : isSorted ? limit + 1 : limit
-  const valueFirst = !isSorted && !isFiltered ? !operation.keysOnly : operation.sortTarget === 'value'
-  const taken: Taken[] = []
-  let count = 0
-  yield* visitInterval(view, operation, (form, modRevision, sub, row) => {
-    count++
-    if (operation.countOnly || taken.length >= takenMax) return 1
-    const pair = valueFirst
-      ? keys.pair(modRevision, sub)
-      : pairWithoutValue(keys, form, modRevision, sub, row)
-    if (!isFiltered || passes(operation, pair)) taken.push({ pair, sub })
-    return 1 + (valueFirst || row === undefined ? fetchWork + workOfBytes(pair.value.length) : 1)
-  })
-  if (isSorted) sortTaken(taken, operation)
-  const more = !operation.countOnly && (takenMax === limit ? count > limit : taken.length > limit)
-  if (taken.length > limit) taken.length = limit
-  const pairs = yield* finishPairs(view, operation, taken, valueFirst)
-  return { kind: 'range', pairs, count, more }
+  const { sortOrder, sortTarget } = operation
+  const isInKeyOrder = sortTarget === 'key' && sortOrder !== 'descend'
+  if (isInKeyOrder) return yield* inKeyOrder(view, operation, bounds, limit)
+  if (sortOrder !== 'none' || hasFilter(operation)) return yield* inSortOrder(view, operation, bounds, limit)
+  return yield* cutThenSorted(view, operation, bounds, limit)
 }
 
-interface Taken {
-  pair: KeyValue
-  readonly sub: number
+/** etcd's quirk: with a sort target but no order, the limit cuts (one later) before the keys are sorted. */
+function* cutThenSorted(
+  view: View,
+  operation: RangeOperation,
+  bounds: FormBounds,
+  limit: number,
+): Generator<void, RangeResult, void> {
+  const { sortTarget, keysOnly } = operation
+  const first = yield* inKeyOrder(view, { ...operation, keysOnly: false }, bounds, limit + 1)
+  const sorted = first.pairs.toSorted((left, right) =>
+    compareRanks(rankOf(sortTarget, left, 0), rankOf(sortTarget, right, 0)),
+  )
+  const pairs = sorted.slice(0, limit)
+  return { ...first, pairs: keysOnly ? pairs.map(withoutValue) : pairs, more: sorted.length > limit }
 }
 
 function answerSingle(operation: RangeOperation, pair: KeyValue | undefined): RangeResult {
@@ -107,30 +56,103 @@ function answerSingle(operation: RangeOperation, pair: KeyValue | undefined): Ra
   return { kind: 'range', pairs: [operation.keysOnly ? withoutValue(pair) : pair], count, more: false }
 }
 
-/** Brings the values in, where they are wanted and were not needed before. */
-function* finishPairs(
+/** The first `limit` keys that pass. What lies behind them is counted and not read. */
+function* inKeyOrder(
   view: View,
   operation: RangeOperation,
-  taken: readonly Taken[],
-  hasValues: boolean,
+  bounds: FormBounds,
+  limit: number,
+): Generator<void, RangeResult, void> {
+  const { keys } = view
+  const isFiltered = hasFilter(operation)
+  const pairs: KeyValue[] = []
+  let count = 0
+  let beyond: Uint8Array | undefined
+  yield* visitBounds(view, bounds, (form, modRevision, sub, row) => {
+    count++
+    const isFull = pairs.length === limit
+    const withValue = !operation.keysOnly && !isFull
+    let pair =
+      withValue && !isFiltered
+        ? keys.pair(modRevision, sub)
+        : pairWithoutValue(keys, form, modRevision, sub, row)
+    const work = row === undefined || withValue ? 1 + fetchWork : 2
+    if (!passes(operation, pair)) return work
+    if (isFull) {
+      beyond = form
+      return noMore
+    }
+    if (withValue && isFiltered) pair = keys.pair(modRevision, sub)
+    pairs.push(pair)
+    return work + workOfBytes(pair.value.length)
+  })
+  if (beyond !== undefined) count += yield* countWithin(view, { ...bounds, first: afterForm(beyond) })
+  return { kind: 'range', pairs, count, more: beyond !== undefined }
+}
+
+/** What is kept of a key until its place is known. */
+interface Candidate {
+  readonly rank: Rank
+  readonly modRevision: number
+  readonly sub: number
+  /** Where nothing more of it has to be read. */
+  readonly pair: KeyValue | undefined
+}
+
+/** More candidates than this, and than twice the limit, are sorted and cut. */
+const candidatesUncut = 1024
+
+/** The first `limit` in the order that is asked for, of all that pass. */
+function* inSortOrder(
+  view: View,
+  operation: RangeOperation,
+  bounds: FormBounds,
+  limit: number,
+): Generator<void, RangeResult, void> {
+  const { keys } = view
+  const { sortTarget, keysOnly } = operation
+  const direction = operation.sortOrder === 'descend' ? -1 : 1
+  const uncutMax = Math.max(2 * limit, candidatesUncut)
+  const candidates: Candidate[] = []
+  // Equal ones stay in key order, so that the answer is the same on every replica: the sort is stable.
+  const cut = (): void => {
+    candidates.sort((left, right) => direction * compareRanks(left.rank, right.rank))
+    if (candidates.length > limit) candidates.length = limit
+  }
+  let count = 0
+  let passed = 0
+  yield* visitBounds(view, bounds, (form, modRevision, sub, row) => {
+    count++
+    const whole = sortTarget === 'value' ? keys.pair(modRevision, sub) : undefined
+    const pair = whole ?? pairWithoutValue(keys, form, modRevision, sub, row)
+    if (passes(operation, pair)) {
+      passed++
+      const kept = keysOnly ? pair : whole
+      candidates.push({ rank: rankOf(sortTarget, pair, count), modRevision, sub, pair: kept })
+      if (candidates.length > uncutMax) cut()
+    }
+    return whole === undefined && row !== undefined ? 2 : 1 + fetchWork + workOfBytes(pair.value.length)
+  })
+  cut()
+  const pairs = yield* pairsOf(view, operation, candidates)
+  return { kind: 'range', pairs, count, more: passed > limit }
+}
+
+function* pairsOf(
+  view: View,
+  operation: RangeOperation,
+  candidates: readonly Candidate[],
 ): Generator<void, readonly KeyValue[], void> {
   const pairs: KeyValue[] = []
   let work = sliceWork
-  for (const { pair, sub } of taken) {
-    if (operation.keysOnly) {
-      pairs.push(hasValues ? withoutValue(pair) : pair)
-    } else if (hasValues) {
-      pairs.push(pair)
-    } else {
-      const whole = view.keys.pair(pair.modRevision, sub)
-      pairs.push(whole)
-      work -= fetchWork + workOfBytes(whole.value.length)
-      if (work <= 0) {
-        work = sliceWork
-        yield
-        view.resumed()
-      }
-    }
+  for (const { modRevision, sub, pair } of candidates) {
+    const whole = pair ?? view.keys.pair(modRevision, sub)
+    pairs.push(operation.keysOnly ? withoutValue(whole) : whole)
+    work -= fetchWork + workOfBytes(whole.value.length)
+    if (work > 0) continue
+    work = sliceWork
+    yield
+    view.resumed()
   }
   return pairs
 }
@@ -154,7 +176,7 @@ function pairWithoutValue(
 }
 
 function withoutValue(pair: KeyValue): KeyValue {
-  return { ...pair, value: emptyBytes }
+  return pair.value.length === 0 ? pair : { ...pair, value: emptyBytes }
 }
 
 function hasFilter(operation: RangeOperation): boolean {
@@ -172,25 +194,29 @@ function passes(operation: RangeOperation, pair: KeyValue): boolean {
   )
 }
 
-/** Equal ones stay in key order, so that the answer is the same on every replica. */
-function sortTaken(taken: Taken[], operation: RangeOperation): void {
-  const compare = comparers[operation.sortTarget]
-  const direction = operation.sortOrder === 'descend' ? -1 : 1
-  taken.sort((left, right) => direction * compare(left.pair, right.pair))
-}
+/** What a key is sorted by. */
+type Rank = number | Uint8Array
 
-const comparers: Readonly<Record<SortTarget, (left: KeyValue, right: KeyValue) => number>> = {
-  key: (left, right) => compareBytes(left.key, right.key),
-  version: (left, right) => left.version - right.version,
-  create: (left, right) => left.createRevision - right.createRevision,
-  mod: (left, right) => left.modRevision - right.modRevision,
-  value: (left, right) => compareBytes(left.value, right.value),
-}
-
-/** Runs a generator that may pause without pausing: inside apply nobody else has a turn. */
-export function runThrough<T>(steps: Generator<void, T, void>): T {
-  for (;;) {
-    const step = steps.next()
-    if (step.done === true) return step.value
+/** `place`: where the key is in key order. */
+function rankOf(target: SortTarget, pair: KeyValue, place: number): Rank {
+  switch (target) {
+    case 'key':
+      return place
+    case 'version':
+      return pair.version
+    case 'create':
+      return pair.createRevision
+    case 'mod':
+      return pair.modRevision
+    case 'value':
+      return pair.value
+    default:
+      return unreachable(target, 'a range is sorted by something')
   }
+}
+
+function compareRanks(left: Rank, right: Rank): number {
+  if (typeof left === 'number' && typeof right === 'number') return left - right
+  assert(typeof left !== 'number' && typeof right !== 'number', 'the ranks of a range are of one kind')
+  return compareBytes(left, right)
 }

@@ -17,8 +17,9 @@ import type {
 import { keyOfForm } from './key-form.ts'
 import type { KeySpace } from './key-space.ts'
 import { refuse } from './operation-check.ts'
-import { checkRevision, rangeOf, runThrough, type View, visitInterval } from './range.ts'
+import { checkRevision, rangeOf } from './range.ts'
 import { rowLease } from './rows.ts'
+import { fetchWork, noMore, runThrough, type View, visitInterval } from './view.ts'
 
 /** Which branch each transaction takes: the outer one first, then the nested ones of its branch in their order. */
 export type Path = boolean[]
@@ -48,14 +49,14 @@ function branchOf(transaction: TransactionOperation, succeeded: boolean): readon
 /** A range holds when all its keys do; an empty one is like one key that is missing. */
 function* holds(view: View, compare: Compare): Generator<void, boolean, void> {
   if (compare.rangeEnd.length === 0) return pairHolds(compare, view.keys.pairAt(compare.key, view.revision))
-  let count = 0
+  let isEmpty = true
   let all = true
   yield* visitInterval(view, compare, (_form, modRevision, sub) => {
-    count++
-    if (all) all = pairHolds(compare, view.keys.pair(modRevision, sub))
-    return all ? 8 : 1
+    isEmpty = false
+    all = pairHolds(compare, view.keys.pair(modRevision, sub))
+    return all ? fetchWork : noMore
   })
-  return count === 0 ? pairHolds(compare, undefined) : all
+  return isEmpty ? pairHolds(compare, undefined) : all
 }
 
 /** A missing key has zeros everywhere, but no value: a compare of its value is never true. */

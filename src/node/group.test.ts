@@ -107,7 +107,10 @@ interface Fixture {
   readonly sent: { to: NodeId; message: PeerMessage }[]
 }
 
-async function openGroup(change: Partial<GroupLimits> = {}): Promise<Fixture> {
+async function openGroup(
+  change: Partial<GroupLimits> = {},
+  incarnation = { high: 1, low: 2 },
+): Promise<Fixture> {
   const time = new HandTime()
   const disk = createSimulatedDisk({ random: new SeededRandom(1) })
   const common = { disk, time, logger: silentLogger, clusterId: 7n }
@@ -145,7 +148,7 @@ async function openGroup(change: Partial<GroupLimits> = {}): Promise<Fixture> {
     group: 0,
     clusterId: 7n,
     nodeId: self,
-    incarnation: { high: 1, low: 2 },
+    incarnation,
     seed: 1,
     time,
     logger: silentLogger,
@@ -282,15 +285,7 @@ test('a new leader starts the clocks of the leases on the state that its log has
   const rest = begin([checkpoint(10), ...puts, checkpoint(0)])
   await pass(fixture, 3)
   assert.ok((core.lease(7n, time.nowMs)?.remainingSeconds ?? 0) > 900)
-  group.receive(2n, {
-    kind: 'heartbeat',
-    from: 2n,
-    to: self,
-    term: group.term + 1,
-    commit: 0,
-    round: 1,
-    context: emptyBytes,
-  })
+  group.receive(2n, leaderHeartbeat(group.term + 1))
   await time.settle()
   assert.equal(group.leader, 2n)
   for (let tick = 0; tick < 40 && !group.isSettledLeader; tick++) await pass(fixture, 1)
@@ -382,4 +377,70 @@ test('a snapshot is marked with the configuration of its state and with where th
   assert.ok(mark.end.index > configurationIndex)
   assert.equal(mark.configurationIndex, configurationIndex)
   assert.deepEqual(mark.configuration.learners, [id])
+})
+
+test('a refusal and an answer that were meant for an earlier run of the process reach nobody in this one', async () => {
+  const lastRun = await openGroup({}, { high: 1, low: 4_000 })
+  const thisRun = await openGroup({}, { high: 2, low: 8_000 })
+  const asked: PeerMessage[][] = []
+  const settled: string[] = []
+  for (const fixture of [lastRun, thisRun]) {
+    const { group, sent, time } = fixture
+    group.receive(2n, leaderHeartbeat(1))
+    await time.settle()
+    const note = (what: string) => () => settled.push(what)
+    propose(fixture, put('k')).then(note('put'), note('put'))
+    group.askLeader(emptyBytes, { timeoutMs: 5_000 }).then(note('question'), note('question'))
+    await time.settle()
+    asked.push(sent.map(({ message }) => message))
+  }
+  for (const message of asked[0] ?? []) {
+    const late = lateAnswer(message)
+    if (late !== undefined) thisRun.group.receive(2n, late)
+  }
+  await thisRun.time.settle()
+  assert.deepEqual(settled, [])
+  for (const message of asked[1] ?? []) {
+    const answer = lateAnswer(message)
+    if (answer !== undefined) thisRun.group.receive(2n, answer)
+  }
+  await thisRun.time.settle()
+  assert.deepEqual(settled.sort(), ['put', 'question'])
+})
+
+function leaderHeartbeat(term: number): PeerMessage {
+  return { kind: 'heartbeat', from: 2n, to: self, term, commit: 0, round: 1, context: emptyBytes }
+}
+
+function lateAnswer(message: PeerMessage): PeerMessage | undefined {
+  if (message.kind === 'forward') {
+    const sequences = message.commands.map(({ sequence }) => sequence)
+    return { kind: 'forwardRefused', code: 'no-leader', sequences }
+  }
+  if (message.kind !== 'question') return undefined
+  return { kind: 'answer', id: message.id, code: undefined, text: '', bytes: emptyBytes }
+}
+
+test('a member change is not judged by one that is not committed: it waits for its end', async () => {
+  const fixture = await openLeader()
+  const { group, time, sent } = fixture
+  const options = { timeoutMs: 60_000 }
+  const removed = group.removeMember(3n, options)
+  await time.settle()
+  const withheld = sent.splice(0)
+  const again = group.removeMember(3n, options).then(
+    () => 'removed',
+    (error: unknown) => (isQuorateError(error) ? error.code : 'failed'),
+  )
+  await time.settle()
+  const early = await Promise.race([again, Promise.resolve('waits')])
+  assert.equal(early, 'waits')
+  for (const { to, message } of withheld) {
+    const answer = agreement(to, message)
+    if (answer !== undefined) group.receive(to, answer)
+  }
+  await agree(fixture)
+  await removed
+  await pass(fixture, 2)
+  assert.equal(await again, 'member-not-found')
 })

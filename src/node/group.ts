@@ -2,6 +2,7 @@ import {
   assert,
   type ClusterId,
   type ErrorCode,
+  equalBytes,
   formatId,
   isQuorateError,
   type NodeId,
@@ -125,8 +126,9 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   readonly #questions: WaitingList<Uint8Array>
   readonly #appliedWaiters = new Set<AppliedWaiter>()
   #questionHandler: ((question: Uint8Array) => Promise<Uint8Array>) | undefined
-  #lastSequence = 0
-  #lastQuestion = 0
+  /** Begin at a place of their own in each run of the process: a late refusal or answer to an earlier one finds nobody. */
+  #lastSequence: number
+  #lastQuestion: number
 
   // Applying.
   #committed: Entry[] = []
@@ -181,6 +183,8 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     )
     this.#inbox = new RingQueue(limits.inboxMax)
     this.#proposals = new RingQueue(limits.updateQueueMax)
+    this.#lastSequence = deps.incarnation.low >>> 2
+    this.#lastQuestion = deps.incarnation.low >>> 2
     this.#waiting = new WaitingList(limits.waitingMax)
     this.#questions = new WaitingList(limits.questionsMax)
     this.#readers = new ReaderQueue(limits.readersMax)
@@ -813,7 +817,11 @@ export class ReplicatedGroup<Result> implements Group<Result> {
    * the answer on: before that the list there may be one in which the same already was so, and then no more.
    */
   async #startMemberChange(request: MembershipRequest): Promise<Uint8Array> {
-    const directory = decodeDirectory(this.#raft.configuration.context)
+    const { configuration } = this.#raft
+    // What is not committed may be cut again: neither "it is so already" nor "there is no such member" follows from it.
+    if (!equalBytes(configuration.context, this.#appliedConfiguration.configuration.context))
+      throw new QuorateError('change-in-progress', 'the change before it is not applied yet')
+    const directory = decodeDirectory(configuration.context)
     const changed = changeDirectory(directory, request, this.#membershipView())
     if (changed !== directory) this.#proposeDirectory(changed)
     return encodeChangeAnswer(this.#raft.lastIndex)

@@ -40,7 +40,7 @@ export function takeReady(core: Core): Ready {
   const configuration = takeConfiguration(core)
   const { outbox } = core
   core.outbox = createOutbox()
-  core.log.shrink(core.appliedIndex, core.options.windowBytesMax)
+  core.log.shrink(core.appliedIndex, isAlone(core) ? 0 : core.options.windowBytesMax)
   const { roleChanges, messages, readStates, readFailures, logReads, snapshotsWanted, corruption } = outbox
   return {
     roleChanges,
@@ -129,4 +129,10 @@ function takeConfiguration(core: Core): Configuration | undefined {
   if (current === core.configurationReported) return undefined
   core.configurationReported = current
   return current
+}
+
+/** Nobody else needs what is applied here; kept any longer, each entry would be moved about by the collector. */
+function isAlone(core: Core): boolean {
+  const { voters, outgoing, learners } = core.configurations.current
+  return voters.length + outgoing.length + learners.length === 1
 }

@@ -25,7 +25,10 @@ export function mayVoteFor(core: Core, end: LogEnd): boolean {
   const { voteBlock, id } = core
   if (voteBlock === undefined) return true
   const { heard } = voteBlock
-  if (hasQuorum(core.configurations.current, (voter) => voter === id || !heard.has(voter))) return false
+  const { current } = core.configurations
+  // A new node whose first entries were torn does not know who counts.
+  if (current.voters.length === 0) return false
+  if (hasQuorum(current, (voter) => voter === id || !heard.has(voter))) return false
   for (const shown of heard.values()) if (!isAsComplete(end, shown)) return false
   return true
 }

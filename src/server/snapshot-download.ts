@@ -19,8 +19,12 @@ export async function openDownload(options: {
 }): Promise<SnapshotDownload> {
   const { disk, time, directory, cut } = options
   const path = `${directory}/download-${randomBytes(8).toString('hex')}.tmp`
-  const file = await disk.open(path, { create: true })
+  // First the cut, which may be refused: no file is made then.
   const source = await cut()
+  const file = await disk.open(path, { create: true }).catch((error: unknown) => {
+    source.done()
+    throw error
+  })
   let size = 0
   try {
     let parts: Uint8Array[] = [new TextEncoder().encode('QRTSAVE1')]

@@ -30,8 +30,12 @@ test('a full disk is the matter of one node: it hands over, the others go on, an
   const writers = new Writers(t, cluster.nodes, 6)
   await writers.more(50)
   const { memberId } = await small.status()
-  const leader = await cluster.leader()
-  if (leader !== small) await leader.must('moveLeader', { targetID: BigInt(`0x${memberId}`) })
+  await eventually('the small one as leader', async () => {
+    const leader = await cluster.leader()
+    if (leader === small) return true
+    await leader.call('moveLeader', { targetID: BigInt(`0x${memberId}`) })
+    return undefined
+  })
   const ballast = join(small.directory, 'ballast')
   fill(ballast)
   await small.program.printed('"event":"disk-full"')

@@ -8,6 +8,9 @@ import { bytes, bytesOf, messagesOf, prefixRange, revisionOf } from '../support/
 import { freePorts, planCluster, runToEnd, temporaryDirectory } from './harness.ts'
 import { Writers } from './writers.ts'
 
+/** Longer than any machine sleeps: who waits this long waits for what does not come. */
+const answerMs = 30_000
+
 test('kill -9 in the middle of writes loses nothing that was acknowledged', async (t) => {
   const cluster = await planCluster(t, 1)
   const node = cluster.node(0)
@@ -43,7 +46,7 @@ test('SIGTERM ends the process within seconds with code 0, with streams open and
   await node.startReady()
   const watch = node.client.openStream('watch')
   watch.send({ create_request: { key: bytes('a') } })
-  assert.equal((await watch.next(5_000))?.created, true)
+  assert.equal((await watch.next(answerMs))?.created, true)
   const writers = new Writers(t, cluster.nodes, 4)
   await writers.acknowledged(20)
   const startMs = performance.now()
@@ -176,7 +179,7 @@ test('garbage on a port ends that connection and nothing else', async (t) => {
   await node.startReady()
   const watch = node.client.openStream('watch')
   watch.send({ create_request: { key: bytes('seen') } })
-  assert.equal((await watch.next(5_000))?.created, true)
+  assert.equal((await watch.next(answerMs))?.created, true)
   const writers = new Writers(t, cluster.nodes, 4)
   for (const port of [node.clientPort, node.peerPort, node.metricsPort]) {
     for (const [what, garbage] of garbageOf(port)) {
@@ -190,7 +193,7 @@ test('garbage on a port ends that connection and nothing else', async (t) => {
   await writers.stop()
   assert.equal(writers.refusedCount, 0, 'no other client noticed')
   await node.must('put', { key: bytes('seen'), value: bytes('1') })
-  assert.equal(messagesOf((await watch.next(5_000))?.events).length, 1, 'the stream lives')
+  assert.equal(messagesOf((await watch.next(answerMs))?.events).length, 1, 'the stream lives')
   assert.deepEqual((await node.status()).group.problems, [])
   assert.equal(node.program.exit, undefined)
 })
@@ -215,7 +218,7 @@ async function sendAndAwaitEnd(port: number, garbage: Uint8Array): Promise<void>
   const socket = connect(port, '127.0.0.1')
   socket.on('error', () => undefined)
   socket.resume()
-  const signal = AbortSignal.timeout(10_000)
+  const signal = AbortSignal.timeout(answerMs)
   const ended = new Promise<void>((resolve, reject) => {
     socket.on('close', () => resolve())
     signal.addEventListener('abort', () => {
