@@ -1,7 +1,14 @@
 // One group by hand: its turns, its clock and its two peers move only when the test says so.
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { bytesFromLatin1, emptyBytes, isQuorateError, type NodeId, SeededRandom } from '../base/index.ts'
+import {
+  bytesFromLatin1,
+  emptyBytes,
+  isQuorateError,
+  type NodeId,
+  present,
+  SeededRandom,
+} from '../base/index.ts'
 import {
   type Applied,
   type ConsistentCore,
@@ -12,7 +19,7 @@ import {
 } from '../consistent-core/index.ts'
 import { silentLogger, type Time } from '../io/index.ts'
 import { createSimulatedDisk } from '../simulator/index.ts'
-import { openSnapshotStore } from '../snapshot/index.ts'
+import { openSnapshotStore, type SnapshotStore } from '../snapshot/index.ts'
 import { createMemoryBackend, createStore } from '../store/index.ts'
 import { openWriteAheadLog } from '../write-ahead-log/index.ts'
 import type { CallOptions, Proposed } from './contract.ts'
@@ -36,6 +43,7 @@ const directory: Directory = {
     promoteWhenReady: false,
     commandVersion: 1,
   })),
+  leaving: [],
   removed: [],
   clusterVersion: 1,
 }
@@ -95,6 +103,7 @@ interface Fixture {
   readonly core: ConsistentCore
   readonly time: HandTime
   readonly failures: unknown[]
+  readonly snapshots: SnapshotStore
   /** Messages to the peers that the test has not looked at. */
   readonly sent: { to: NodeId; message: PeerMessage }[]
   /** What was noted in the data directory. */
@@ -171,7 +180,7 @@ async function openGroup(
     failed: (error) => failures.push(error),
   })
   group.start()
-  return { group, core, time, failures, sent, marks }
+  return { group, core, time, failures, snapshots, sent, marks }
 }
 
 /** Peers that agree with everything, until they have nothing more to say. */
@@ -374,6 +383,50 @@ test('after a pause a renewal waits for the revoke that this leader left in its 
   )
   await pass(fixture, 2)
   assert.equal(core.lease(7n, time.nowMs), undefined)
+})
+
+test('after a pause a leader takes up its duties only when a round has proved that it still leads', async () => {
+  const fixture = await openLeader()
+  const { group, core, time, sent } = fixture
+  await pass(fixture, 2)
+  let starts = 0
+  const start = core.leader.start.bind(core.leader)
+  core.leader.start = (nowMs) => {
+    starts++
+    start(nowMs)
+  }
+  time.advance(2 * defaultGroupLimits.electionTicks * defaultGroupLimits.tickMs)
+  await time.settle()
+  // The others may have another leader by now, and say nothing.
+  for (let tick = 0; tick < 3; tick++) {
+    time.advance(defaultGroupLimits.tickMs)
+    await time.settle()
+  }
+  assert.ok(group.isSettledLeader, 'it takes itself for the leader')
+  assert.equal(starts, 0)
+  sent.splice(0)
+  await pass(fixture, 3)
+  assert.equal(starts, 1)
+})
+
+test('a snapshot is marked with the configuration of its state and with where that one stands in the log', async () => {
+  const fixture = await openLeader({ snapshotCount: 5, snapshotLogBytesMin: 0 })
+  const { group, snapshots } = fixture
+  const added = group.addMember(['http://n4:2380'], true, { timeoutMs: 5_000 })
+  await agree(fixture)
+  const { id } = (await added).added
+  const { configurationIndex } = group.status()
+  assert.ok(configurationIndex > 0)
+  for (let i = 0; snapshots.list().length === 0 && i < 50; i++) {
+    const written = propose(fixture, put(`k${i}`))
+    await agree(fixture)
+    await written
+    await pass(fixture, 1)
+  }
+  const { mark } = present(snapshots.list()[0], 'a snapshot was written')
+  assert.ok(mark.end.index > configurationIndex)
+  assert.equal(mark.configurationIndex, configurationIndex)
+  assert.deepEqual(mark.configuration.learners, [id])
 })
 
 test('a refusal and an answer that were meant for an earlier run of the process reach nobody in this one', async () => {

@@ -35,12 +35,21 @@ import type { CallOptions, Group, GroupStatus, Member, Proposed } from './contra
 import { DigestComparison } from './digest-comparison.ts'
 import { decodeEnvelope, encodeEnvelope, type Incarnation } from './envelope.ts'
 import { loadSnapshot } from './load-snapshot.ts'
-import { configurationOf, type Directory, decodeDirectory, publicMember } from './members.ts'
+import {
+  configurationOf,
+  type Directory,
+  decodeDirectory,
+  directoryOf,
+  memberIdOf,
+  publicMember,
+} from './members.ts'
 import {
   changeDirectory,
+  decodeChangeAnswer,
   decodeMembershipRequest,
+  encodeChangeAnswer,
   encodeMembershipRequest,
-  findByUrls,
+  find,
   isChanged,
   type MembershipRequest,
   type MembershipView,
@@ -81,7 +90,7 @@ export interface GroupDependencies<Result> {
   clearStateLost(): Promise<void>
   /** False: the message was dropped. */
   send(to: NodeId, message: PeerMessage): boolean
-  /** The members that count changed: connect to them. */
+  /** Who has to be spoken to changed: the members, and those who leave until that is committed. */
   directoryChanged(directory: Directory): void
   /** The group stopped for good. */
   failed(error: unknown): void
@@ -191,7 +200,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#readers = new ReaderQueue(limits.readersMax)
     this.#appliedEnd = deps.applied
     this.#appliedConfiguration = newestAt(deps.restore.configurations, deps.applied.index)
-    this.#appliedDirectory = decodeDirectory(this.#appliedConfiguration.configuration.context)
+    this.#appliedDirectory = directoryOf(this.#appliedConfiguration.configuration)
     this.#lastSnapshotIndex = deps.snapshots.list()[0]?.mark.end.index ?? 0
     this.#baseIndex = deps.restore.base.index
     // How much of the log is newer than the last snapshot is not known after a restart: all of it, at the most.
@@ -239,7 +248,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   }
 
   start(): void {
-    this.#deps.directoryChanged(decodeDirectory(this.#raft.configuration.context))
+    this.#tellPeers()
     this.#startTicker()
     // The only voter leads with its first tick: it has nobody to wait for or to disturb, so that is now.
     const { voters, outgoing } = this.#raft.configuration
@@ -343,7 +352,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     // The id of a removed member never comes back, so the id of a new one depends on the moment it is added.
     const salt = `${formatId(this.clusterId)} ${this.#deps.time.wallMs()}`
     await this.#changeMembers({ kind: 'add', peerUrls, isLearner, salt }, options)
-    const added = findByUrls(this.#appliedDirectory, peerUrls)
+    const added = find(this.#appliedDirectory, memberIdOf(peerUrls, salt))
     assert(added !== undefined, 'a member that was added is in the list')
     return { added: publicMember(added), members: this.members() }
   }
@@ -403,6 +412,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       appliedIndex: this.#machine.appliedIndex,
       durableAppliedIndex: this.#flusher.durableIndex,
       lowWaterMark: this.#baseIndex,
+      configurationIndex: this.#isInstalling ? 0 : this.#appliedConfiguration.index,
       digest: this.#machine.digest,
       clusterVersion: this.#appliedDirectory.clusterVersion,
       peers: raft.progress(),
@@ -490,8 +500,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     for (const change of ready.roleChanges) this.#roleChanged(change)
     this.#lastRole = { role: this.#raft.role, term: this.#raft.term }
     if (ready.corruption !== undefined) this.#logsDiffer(ready.corruption)
-    if (ready.configuration !== undefined)
-      this.#deps.directoryChanged(decodeDirectory(ready.configuration.context))
+    if (ready.configuration !== undefined) this.#tellPeers()
     for (const message of ready.messages) this.#deps.send(message.to, message)
     for (const operation of ready.storage) this.#store(operation)
     if (ready.committed.length > 0) {
@@ -500,7 +509,8 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     }
     for (const state of ready.readStates) this.#readers.confirmed(state.request, state.index)
     for (const request of ready.readFailures) this.#readers.failed(request)
-    this.#readers.applied(this.#machine.appliedIndex)
+    // A state that is being replaced may be there already, while the member list still is the one before it.
+    if (!this.#isInstalling) this.#readers.applied(this.#machine.appliedIndex)
     for (const read of ready.logReads) this.#readLog(read)
     for (const peer of ready.snapshotsWanted) this.#announceSnapshot(peer)
   }
@@ -717,12 +727,23 @@ export class ReplicatedGroup<Result> implements Group<Result> {
 
   #applyConfiguration(entry: Entry): void {
     this.#appliedConfiguration = { index: entry.index, configuration: decodeConfiguration(entry.payload) }
-    this.#appliedDirectory = decodeDirectory(this.#appliedConfiguration.configuration.context)
+    this.#appliedDirectory = directoryOf(this.#appliedConfiguration.configuration)
+    this.#tellPeers()
     this.#deps.logger.log('info', 'members-changed', {
       index: entry.index,
       members: this.#appliedDirectory.members.map((member) => formatId(member.id)).join(','),
       voters: this.#appliedConfiguration.configuration.voters.map(formatId).join(','),
     })
+  }
+
+  /** The newest member list counts; whom it takes out has to hear and answer until that is committed. */
+  #tellPeers(): void {
+    const newest = directoryOf(this.#raft.configuration)
+    const { members, leaving } = this.#appliedDirectory
+    const others = [...newest.leaving, ...members, ...leaving]
+    const isFirst = (member: { id: NodeId }, slot: number): boolean =>
+      find(newest, member.id) === undefined && others.findIndex(({ id }) => id === member.id) === slot
+    this.#deps.directoryChanged({ ...newest, leaving: others.filter(isFirst) })
   }
 
   #wakeAppliedWaiters(): void {
@@ -793,11 +814,12 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     const { time, limits } = this.#deps
     const deadlineMs = this.#deadline(options)
     const bytes = encodeMembershipRequest(request)
+    let index: number
     if (this.#isStopped) throw stoppedError()
     for (;;) {
       const timeoutMs = Math.max(1, deadlineMs - time.monotonicMs())
       try {
-        await this.#ask('node', bytes, { timeoutMs })
+        index = decodeChangeAnswer(await this.#ask('node', bytes, { timeoutMs }))
         break
       } catch (error) {
         // The leader may have begun it all the same.
@@ -810,7 +832,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       }
     }
     const timeoutMs = Math.max(1, deadlineMs - time.monotonicMs())
-    await this.#waitForEnd(() => this.#isChangeOver(request), { timeoutMs })
+    await this.#waitForEnd(() => this.#isChangeOver(request, index), { timeoutMs })
   }
 
   /** What was begun can end well after nobody waits for it any more. */
@@ -820,7 +842,10 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     })
   }
 
-  /** On the leader: judges the change and puts it into the log. Its end is seen where it is applied. */
+  /**
+   * On the leader: judges the change and puts it into the log. Its end is seen where it is applied, from the index of
+   * the answer on: before that the list there may be one in which the same already was so, and then no more.
+   */
   async #startMemberChange(request: MembershipRequest): Promise<Uint8Array> {
     const { configuration } = this.#raft
     // What is not committed may be cut again: neither "it is so already" nor "there is no such member" follows from it.
@@ -828,9 +853,8 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       throw new QuorateError('change-in-progress', 'the change before it is not applied yet')
     const directory = decodeDirectory(configuration.context)
     const changed = changeDirectory(directory, request, this.#membershipView())
-    if (changed === directory) return new Uint8Array(0)
-    this.#proposeDirectory(changed)
-    return new Uint8Array(0)
+    if (changed !== directory) this.#proposeDirectory(changed)
+    return encodeChangeAnswer(this.#raft.lastIndex)
   }
 
   #proposeDirectory(directory: Directory): void {
@@ -842,9 +866,10 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     throw new QuorateError('change-in-progress', `a change of the members is refused now: ${result.reason}`)
   }
 
-  #isChangeOver(request: MembershipRequest): boolean {
+  #isChangeOver(request: MembershipRequest, index: number): boolean {
     const { configuration } = this.#appliedConfiguration
-    return configuration.outgoing.length === 0 && isChanged(this.#appliedDirectory, request)
+    if (this.#appliedEnd.index < index || configuration.outgoing.length > 0) return false
+    return isChanged(this.#appliedDirectory, request)
   }
 
   #membershipView(): MembershipView {
@@ -1196,7 +1221,8 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#committed = this.#committed.filter((entry) => entry.index > end.index)
     this.#appliedEnd = end
     this.#appliedConfiguration = { index: configurationIndex, configuration }
-    this.#appliedDirectory = decodeDirectory(configuration.context)
+    this.#appliedDirectory = directoryOf(configuration)
+    this.#tellPeers()
     this.#lastSnapshotIndex = end.index
     if (!operation.keepsLog) this.#baseIndex = end.index
     this.#logBytesSinceSnapshot = 0

@@ -13,13 +13,15 @@ import {
  * directory and in which protocol version, so that a stranger, a removed member, or a member that lost its disk is
  * refused by name before it can vote.
  */
-export const peerProtocolVersion = 1
+export const peerProtocolVersion = 2
 
 export interface Hello {
   readonly clusterId: ClusterId
   readonly from: NodeId
   readonly to: NodeId
   readonly directoryId: bigint
+  /** Where the dialler is reached: the acceptor may be so far behind that it does not know it yet. */
+  readonly peerUrls: readonly string[]
 }
 
 export type HelloAnswer =
@@ -55,6 +57,7 @@ export function encodeHello(hello: Hello): Uint8Array {
   writer.u64(hello.from)
   writer.u64(hello.to)
   writer.u64(hello.directoryId)
+  writeUrls(writer, hello.peerUrls)
   return writer.copy()
 }
 
@@ -70,7 +73,13 @@ export function decodeHello(payload: Uint8Array): Hello {
       `a peer speaks protocol version ${version}, this node ${peerProtocolVersion}`,
     )
   }
-  const hello = { clusterId: reader.u64(), from: reader.u64(), to: reader.u64(), directoryId: reader.u64() }
+  const hello = {
+    clusterId: reader.u64(),
+    from: reader.u64(),
+    to: reader.u64(),
+    directoryId: reader.u64(),
+    peerUrls: readUrls(reader),
+  }
   reader.finish('a hello')
   return hello
 }
@@ -101,8 +110,7 @@ export function encodeWhoAmI(question: WhoAmI): Uint8Array {
   const writer = new ByteWriter(64)
   writer.u8(typeWhoAmI)
   writer.u16(peerProtocolVersion)
-  writer.varint(question.peerUrls.length)
-  for (const url of question.peerUrls) writer.sized(utf8Encode(url))
+  writeUrls(writer, question.peerUrls)
   return writer.copy()
 }
 
@@ -111,12 +119,7 @@ export function decodeWhoAmI(payload: Uint8Array): WhoAmI | undefined {
   const reader = new ByteReader(payload)
   if (reader.u8() !== typeWhoAmI) return undefined
   reader.u16()
-  const count = reader.varint()
-  if (count > reader.remaining)
-    throw new QuorateError('frame-malformed', 'a list of URLs does not fit its message')
-  const peerUrls: string[] = []
-  for (let i = 0; i < count; i++) peerUrls.push(utf8Decode(reader.sized()) ?? '')
-  return { peerUrls }
+  return { peerUrls: readUrls(reader) }
 }
 
 export function encodeYouAre(answer: YouAre): Uint8Array {
@@ -139,4 +142,18 @@ export function decodeYouAre(payload: Uint8Array): YouAre {
     )
   }
   return { clusterId: reader.u64(), nodeId: reader.u64(), directory: reader.sized() }
+}
+
+function writeUrls(writer: ByteWriter, urls: readonly string[]): void {
+  writer.varint(urls.length)
+  for (const url of urls) writer.sized(utf8Encode(url))
+}
+
+function readUrls(reader: ByteReader): string[] {
+  const count = reader.varint()
+  if (count > reader.remaining)
+    throw new QuorateError('frame-malformed', 'a list of URLs does not fit its message')
+  const urls: string[] = []
+  for (let i = 0; i < count; i++) urls.push(utf8Decode(reader.sized()) ?? '')
+  return urls
 }

@@ -78,7 +78,7 @@ function changeMember(directory: Directory, request: MembershipRequest, view: Me
 export function isChanged(directory: Directory, request: MembershipRequest): boolean {
   switch (request.kind) {
     case 'add':
-      return findByUrls(directory, request.peerUrls) !== undefined
+      return find(directory, memberIdOf(request.peerUrls, request.salt)) !== undefined
     case 'remove':
       return find(directory, request.id) === undefined
     case 'update':
@@ -101,6 +101,11 @@ export function readyToPromote(directory: Directory, view: MembershipView): Node
 
 export function find(directory: Directory, id: NodeId): MemberRecord | undefined {
   return directory.members.find((member) => member.id === id)
+}
+
+/** A member, or one that leaves and is still needed for it. */
+export function findPeer(directory: Directory, id: NodeId): MemberRecord | undefined {
+  return find(directory, id) ?? directory.leaving.find((member) => member.id === id)
 }
 
 export function findByUrls(directory: Directory, peerUrls: readonly string[]): MemberRecord | undefined {
@@ -298,6 +303,20 @@ export function decodeMembershipRequest(bytes: Uint8Array): MembershipRequest {
     default:
       throw new QuorateError('frame-malformed', 'a membership request has an unknown kind')
   }
+}
+
+/** The leader's answer to a request: the end of its log, in which the change now is. */
+export function encodeChangeAnswer(lastIndex: number): Uint8Array {
+  const writer = new ByteWriter()
+  writer.varint(lastIndex)
+  return writer.copy()
+}
+
+export function decodeChangeAnswer(bytes: Uint8Array): number {
+  const reader = new ByteReader(bytes)
+  const lastIndex = reader.varint()
+  reader.finish('an answer to a membership request')
+  return lastIndex
 }
 
 function writeTexts(writer: ByteWriter, texts: readonly string[]): void {

@@ -37,12 +37,12 @@ import {
   type MemberRecord,
   memberIdOf,
 } from './members.ts'
-import { find, findByUrls } from './membership.ts'
+import { find, findByUrls, findPeer } from './membership.ts'
 import type { GroupLimits } from './options.ts'
 import { PeerChannel } from './peer-channel.ts'
 import type { PeerMessage } from './peer-codec.ts'
 import { listenForPeers, type PeerListener } from './peer-listener.ts'
-import { isSameAddress, parseAddress } from './peer-url.ts'
+import { parseAddress } from './peer-url.ts'
 import { type AppliedPlace, recoverGroup } from './recovery.ts'
 import type { SnapshotSource, StateMachine } from './state-machine.ts'
 
@@ -87,6 +87,7 @@ const joinTimeoutMs = 30_000
 const publishTimeoutMs = 5_000
 const publishRetryMs = 500
 const messageBytesMax = 64 * 1024 * 1024
+const callersMax = 64
 const channelQueueBytesMax = 64 * 1024 * 1024
 
 /** A member of a cluster (or a cluster of one): its log, its group, its connections to the others. */
@@ -173,7 +174,7 @@ function newIdentity<Result>(options: NodeOptions<Result>): Identity {
     directoryId: randomU64(entropy) || 1n,
     isReady: false,
     isJoined: false,
-    directory: encodeDirectory({ members, removed: [], clusterVersion: 1 }),
+    directory: encodeDirectory({ members, leaving: [], removed: [], clusterVersion: 1 }),
   }
 }
 
@@ -199,6 +200,8 @@ class RunningNode<Result> implements QuorateNode<Result> {
   readonly #random: SeededRandom
   readonly #channels = new Map<NodeId, PeerChannel>()
   readonly #known = new KnownDirectories()
+  /** Who said hello, and where it is reached; newest last. */
+  readonly #callers = new Map<NodeId, Address>()
   #directory: Directory
   #listener: PeerListener | undefined
   #log: WriteAheadLog | undefined
@@ -355,6 +358,7 @@ class RunningNode<Result> implements QuorateNode<Result> {
         helloTimeoutMs: 5_000,
         idleTimeoutMs: 10 * electionMs,
         judge: (hello) => this.#judge(hello),
+        onWelcome: (hello) => this.#welcomed(hello),
         identify: (question) => this.#identify(question),
         onMessage: (from, number, message) => {
           if (number === groupNumber) group.receive(from, message)
@@ -443,23 +447,54 @@ class RunningNode<Result> implements QuorateNode<Result> {
     return false
   }
 
-  /** One channel to every other member, where it is to be reached now. */
   #connect(directory: Directory): void {
     this.#directory = directory
-    const { nodeId } = this.#identity
+    for (const id of directory.removed) this.#callers.delete(id)
+    this.#keepChannels()
+  }
+
+  /**
+   * A node that is far behind reads lists of long ago, in which the leader that sends them is no member yet. It has to
+   * answer all the same, or it would never get the entries that bring its list up to date.
+   */
+  #welcomed(hello: Hello): void {
+    const { from, peerUrls } = hello
+    if (peerUrls.length === 0) return
+    this.#callers.delete(from)
+    this.#callers.set(from, this.#dialAddress({ name: '', peerUrls }))
+    for (const id of this.#callers.keys()) if (this.#callers.size > callersMax) this.#callers.delete(id)
+    this.#keepChannels()
+  }
+
+  /** One channel to everybody who counts, and to everybody who called. */
+  #keepChannels(): void {
+    const { members, leaving } = this.#directory
+    const wanted = new Set([
+      ...members.map(({ id }) => id),
+      ...leaving.map(({ id }) => id),
+      ...this.#callers.keys(),
+    ])
+    wanted.delete(this.#identity.nodeId)
     for (const [id, channel] of this.#channels) {
-      const member = find(directory, id)
-      if (member !== undefined && isSameAddress(this.#dialAddress(member), channel.address)) continue
+      if (wanted.has(id)) continue
       channel.close()
       this.#channels.delete(id)
     }
-    for (const member of directory.members) {
-      if (member.id !== nodeId && !this.#channels.has(member.id))
-        this.#channels.set(member.id, this.#dial(member))
-    }
+    for (const id of wanted) if (!this.#channels.has(id)) this.#channels.set(id, this.#dial(id))
   }
 
-  #dialAddress(member: MemberRecord): Address {
+  /** While an address changes, only a commit tells which of the two counts, and a commit may need this very peer. */
+  #dialAddresses(id: NodeId): Address[] {
+    const records = [
+      findPeer(this.#directory, id),
+      findPeer(this.#group?.appliedDirectory ?? this.#directory, id),
+    ]
+    const listed = records.flatMap((member) => (member === undefined ? [] : [this.#dialAddress(member)]))
+    const caller = this.#callers.get(id)
+    return caller === undefined ? listed : [...listed, caller]
+  }
+
+  #dialAddress(member: Pick<MemberRecord, 'name' | 'peerUrls'>): Address {
     const { dialAddresses, initialCluster } = this.#options
     const name =
       member.name !== ''
@@ -470,29 +505,33 @@ class RunningNode<Result> implements QuorateNode<Result> {
     return override ?? parseAddress(member.peerUrls[0] ?? '')
   }
 
-  #dial(member: MemberRecord): PeerChannel {
+  #dial(id: NodeId): PeerChannel {
     const { network, time, logger, limits } = this.#options
     const { clusterId, nodeId, directoryId } = this.#identity
-    const peer = formatId(member.id)
+    const peer = formatId(id)
     return new PeerChannel({
       network,
       time,
       logger,
       random: this.#random.fork(),
-      peer: member.id,
-      address: this.#dialAddress(member),
-      hello: { clusterId, from: nodeId, directoryId },
+      peer: id,
+      addresses: () => this.#dialAddresses(id),
+      hello: () => ({ clusterId, from: nodeId, directoryId, peerUrls: this.#ownUrls() }),
       connectTimeoutMs: limits.tickMs * limits.electionTicks,
       pingIntervalMs: (limits.tickMs * limits.electionTicks) / 2,
       queueBytesMax: channelQueueBytesMax,
-      admits: (directory) => this.#known.admits(this.#directory, member.id, directory),
+      admits: (directory) => this.#known.admits(this.#directory, id, directory),
       onOpen: () => logger.log('info', 'peer-connected', { peer }),
       onLost: (reason) => {
         logger.log('info', 'peer-lost', { peer, cause: reason })
-        this.#group?.peerLost(member.id)
+        this.#group?.peerLost(id)
       },
       onRefused: (reason, text) => this.#refused(peer, reason, text),
     })
+  }
+
+  #ownUrls(): readonly string[] {
+    return find(this.#directory, this.#identity.nodeId)?.peerUrls ?? this.#options.peerUrls
   }
 
   #refused(peer: string, reason: RefusalReason, text: string): void {
@@ -522,14 +561,18 @@ class RunningNode<Result> implements QuorateNode<Result> {
     if (directory.removed.includes(hello.from)) {
       return { reason: 'removed', text: `member ${peer} was removed from this cluster` }
     }
-    if (!this.#known.admits(directory, hello.from, hello.directoryId)) {
+    // Here the newest list counts, committed or not: what a member once told of itself is true in any case.
+    if (!this.#known.admits(this.#directory, hello.from, hello.directoryId)) {
       return { reason: 'wiped', text: `member ${peer} had another data directory before` }
     }
     return undefined
   }
 
-  #identify(question: WhoAmI): YouAre | undefined {
-    const directory = this.#group?.appliedDirectory ?? this.#directory
+  /** By the list of now, not the one this node happens to have: the same URLs may have been another member's. */
+  async #identify(question: WhoAmI): Promise<YouAre | undefined> {
+    const { limits } = this.#options
+    await this.group.readBarrier({ timeoutMs: limits.tickMs * limits.electionTicks })
+    const directory = this.group.appliedDirectory
     const member = findByUrls(directory, question.peerUrls)
     if (member === undefined) return undefined
     return { clusterId: this.#identity.clusterId, nodeId: member.id, directory: encodeDirectory(directory) }

@@ -306,7 +306,10 @@ function settle(core: Core): void {
     commitAsLeader(core, leadership, index)
     followConfiguration(core, leadership)
   }
-  if (core.leadership === leadership) followTransfer(core, leadership)
+  if (core.leadership !== leadership) return
+  followTransfer(core, leadership)
+  // With fewer voters the answers that came before can be enough, and no other need ever come.
+  confirmRound(core, leadership)
 }
 
 function commitAsLeader(core: Core, leadership: Leadership, index: number): void {

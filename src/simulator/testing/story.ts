@@ -7,7 +7,7 @@ import type { ModelRequest } from '../kv-model.ts'
 import { drawOptions } from '../options.ts'
 import { startQuorate, storeOf } from '../quorate-server.ts'
 import { Scheduler } from '../scheduler.ts'
-import type { RequestStamp, ServerMember, ServerRequest, ServerTuning } from '../server-seam.ts'
+import type { ListedMember, RequestStamp, ServerRequest, ServerTuning } from '../server-seam.ts'
 
 export const electionMs = 500
 
@@ -15,11 +15,15 @@ export class Story {
   readonly scheduler: Scheduler = new Scheduler()
   readonly cluster: SimulatedCluster
   readonly paths: ClientPaths
-  #members: readonly ServerMember[] = []
+  /** The data directory of each node, as it was last started. */
+  readonly #data = new Map<string, object>()
   #batches = 0
 
   /** Three nodes with files and snapshots of a few kilobytes, where `change` does not say otherwise. */
-  constructor(seed: number, change: { nodes?: number; tuning?: Partial<ServerTuning> } = {}) {
+  constructor(
+    seed: number,
+    change: { nodes?: number; members?: boolean; tuning?: Partial<ServerTuning> } = {},
+  ) {
     const random = new SeededRandom(seed)
     const drawn = drawOptions(seed)
     const tuning = {
@@ -32,13 +36,19 @@ export class Story {
       windowBytesMax: 256,
       ...change.tuning,
     }
-    const options = { ...drawn, nodes: change.nodes ?? 3, networkDelayMs: 0.5, tuning }
+    const options = {
+      ...drawn,
+      nodes: change.nodes ?? 3,
+      members: change.members ?? false,
+      networkDelayMs: 0.5,
+      tuning,
+    }
     this.cluster = new SimulatedCluster({
       scheduler: this.scheduler,
       random,
       options,
       startServer: (setup) => {
-        this.#members = setup.members
+        this.#data.set(setup.name, setup.data)
         return startQuorate(setup)
       },
     })
@@ -149,7 +159,7 @@ export class Story {
 
   /** Flips a bit of what the store of a member holds for key `k`, behind its back: no write shows it. */
   rot(node: ClusterNode, what: 'version' | 'value', bit = 0x40): void {
-    const store = storeOf(this.#members, node.name)
+    const store = storeOf(this.#dataOf(node.name))
     const table = what === 'version' ? 'current' : 'revisions'
     const rows = [...store.range(table, {})].filter(({ key, value }) =>
       what === 'version' ? key[0] === 0x6b : value.at(-1) === 0x21,
@@ -157,6 +167,10 @@ export class Story {
     const row = present(rows.at(-1), 'the store has the row').value
     const at = row.length - (what === 'version' ? 16 : 1)
     row[at] = (row[at] ?? 0) ^ bit
+  }
+
+  #dataOf(name: string): object {
+    return present(this.#data.get(name), `${name} was started`)
   }
 
   /** Until all have applied the same and have the same digest; then for long enough that the stores have it too. */
@@ -170,9 +184,7 @@ export class Story {
       )
     await this.until(() => facts().size === 1)
     await this.scheduler.run(1_000)
-    const rows = this.cluster.nodes.map(({ name }) => [
-      ...storeOf(this.#members, name).range('revisions', {}),
-    ])
+    const rows = this.cluster.nodes.map(({ name }) => [...storeOf(this.#dataOf(name)).range('revisions', {})])
     for (const other of rows) assert.deepEqual(other, rows[0], 'the stores hold the same versions')
   }
 
@@ -185,6 +197,11 @@ export class Story {
 
   appliedIndex(node: ClusterNode): number {
     return present(node.life?.server, 'it runs').status().appliedIndex
+  }
+
+  /** The members that this node has applied. */
+  applied(node: ClusterNode): readonly ListedMember[] | undefined {
+    return present(node.life?.server, 'it runs').status().members
   }
 
   /** All nodes serve, have applied the same, and have the same state. */
