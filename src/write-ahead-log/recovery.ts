@@ -113,7 +113,8 @@ function newestMark(states: readonly SavedState[]): JournalMark {
 function checkGroup(group: GroupLog, hardStatePath: string, oldest: Segment): void {
   const { end, hardState } = group
   if (!group.isComplete) {
-    const what = `entries of group ${group.group} from ${group.base.index + 1} on are missing: an older segment was removed`
+    const from = `entries of group ${group.group} from ${group.base.index + 1} on are missing`
+    const what = `${from}: an older segment was removed, or the first record of this one is damaged`
     throw damaged(oldest.path, { first: 0, end: oldest.start }, what)
   }
   if (end.term > hardState.term || hardState.commit > end.index) {

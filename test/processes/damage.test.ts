@@ -44,7 +44,8 @@ test('a damaged file is named with its bytes, and what can be rebuilt is rebuilt
     await node.end('SIGKILL')
     const file = newest(node, 'wal', '.wal')
     flip(file, lastUsedByte(file))
-    assert.match(await refused(node), /what was committed is gone from it/)
+    // It may have been the first record of its segment: then nothing is left there that names the log's end.
+    assert.match(await refused(node), /what was committed is gone from it|entries .* on are missing/)
   })
 
   await t.test('every copy of the hard state', async () => {

@@ -23,7 +23,8 @@ test('a full disk is the matter of one node: it hands over, the others go on, an
     spawnSync('umount', ['-l', disk])
     rmdirSync(disk)
   })
-  const cluster = await planCluster(t, 3, ['--wal-segment-bytes', '1048576'])
+  // Small segments: the next one, which finds no room, is due after a few hundred writes on any machine.
+  const cluster = await planCluster(t, 3, ['--wal-segment-bytes', '65536'])
   const small = cluster.node(0)
   symlinkSync(disk, small.directory)
   await cluster.start()
