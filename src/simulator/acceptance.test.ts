@@ -4,39 +4,10 @@ import test from 'node:test'
 import { present } from '../base/index.ts'
 import type { CallResult } from './client.ts'
 import type { ClusterNode } from './cluster.ts'
-import type { ModelPair, ModelRequest } from './kv-model.ts'
+import type { ModelPair } from './kv-model.ts'
 import type { ServerRequest } from './server-seam.ts'
+import { ask, asked, pairsOf, rangeOf, revisionOf, roomy, untilAnswered } from './testing/asking.ts'
 import { electionMs, Story } from './testing/story.ts'
-
-/** Large enough that nothing but what the test does moves the logs. */
-const roomy = { segmentBytesMax: 262_144, snapshotEntries: 100_000, windowBytesMax: 1_048_576 }
-
-const asked = (request: ModelRequest, more: { isSerializable?: boolean; leastRevision?: number } = {}) =>
-  ({ kind: 'keyValue', request, isSerializable: false, atRevision: 0, ...more }) satisfies ServerRequest
-
-const rangeOf = (key: string, end = ''): ModelRequest => ({ kind: 'range', key, end, limit: 0 })
-
-function pairsOf(result: CallResult): readonly ModelPair[] {
-  if (result.kind !== 'answered') return assert.fail(`${result.kind} ${result.code}`)
-  const found = result.answer.result
-  return found?.kind === 'range' ? found.pairs : assert.fail('this is no range')
-}
-
-const revisionOf = (result: CallResult): number => (result.kind === 'answered' ? result.answer.revision : 0)
-
-/** Asked again, at whichever node runs, until there is an answer: only for what may be repeated. */
-async function untilAnswered(story: Story, request: ServerRequest): Promise<CallResult> {
-  for (let attempt = 0; attempt < 400; attempt++) {
-    const life = story.paths.pickServer()
-    const result = life && (await story.paths.call(life, request))
-    if (result?.kind === 'answered') return result
-    await story.scheduler.wait(50)
-  }
-  return assert.fail('never answered')
-}
-
-const ask = (story: Story, request: ServerRequest): Promise<CallResult> =>
-  story.scheduler.complete(untilAnswered(story, request))
 
 test('MQ-1: five nodes go on with two down, serve nothing strong with three down, and go on with one back', async () => {
   const story = new Story(101, { nodes: 5 })
