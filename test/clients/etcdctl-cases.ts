@@ -325,6 +325,29 @@ const maintaining: EtcdctlCase[] = [
     ],
   },
   {
+    name: 'a learner is added, not promoted before it has the log, moved and removed',
+    nodesMin: 3,
+    steps: [
+      {
+        run: 'member add learner --learner --peer-urls=http://127.0.0.1:9',
+        keep: { ID: '^Member +([0-9a-f]+) added (?:as learner )?to cluster +[0-9a-f]+\n' },
+      },
+      {
+        run: 'member promote $ID',
+        code: 1,
+        err: 'etcdserver: can only promote a learner member which is in sync with leader',
+      },
+      {
+        run: 'member update $ID --peer-urls=http://127.0.0.1:11',
+        match: '^Member +$ID updated in cluster +[0-9a-f]+\n',
+      },
+      { waitFor: 'member list', match: '$ID, unstarted, , http://127.0.0.1:11, ' },
+      { run: 'member remove $ID', match: '^Member +$ID removed from cluster +[0-9a-f]+\n' },
+      { run: 'member remove $ID', code: 1, err: 'etcdserver: member not found' },
+      { run: 'put $P/a 1', out: 'OK\n' },
+    ],
+  },
+  {
     name: 'snapshot save',
     steps: [
       { run: 'put $P/a 1', out: 'OK\n' },
