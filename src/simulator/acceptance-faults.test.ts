@@ -30,6 +30,7 @@ async function killLeaders(story: Story, rounds: number, pauseMs: () => number):
     longestMs = Math.max(longestMs, story.scheduler.now - killedAt)
     story.cluster.start(victim)
     await story.until(() => victim.life?.server !== undefined)
+    story.assertSound()
   }
   return longestMs
 }
@@ -39,6 +40,8 @@ test('LF-1: the leader dies 50 times under load: a new one within the bound, not
   const random = new SeededRandom(113)
   await story.leader()
   await story.putUntilAnswered(story.cluster.nodes, 'up')
+  // So slow that candidates meet on the way: votes are split now and then.
+  story.cluster.network.setDelay({ least: 5, typical: 15 })
   const acknowledged: string[] = []
   const doubtful: string[] = []
   let isOver = false
@@ -52,7 +55,7 @@ test('LF-1: the leader dies 50 times under load: a new one within the bound, not
       await story.scheduler.wait(40)
     }
   }
-  const writers = Promise.all(Array.from({ length: 4 }, (_, number) => writer(number)))
+  const writers = Promise.all(Array.from({ length: 8 }, (_, number) => writer(number)))
   writers.catch(assert.fail)
   const longestMs = await killLeaders(story, 50, () => random.between(50, 300))
   isOver = true
@@ -65,7 +68,7 @@ test('LF-1: the leader dies 50 times under load: a new one within the bound, not
   )
   for (const key of [...acknowledged, ...doubtful]) kept.delete(key)
   assert.deepEqual([...kept], [], 'what was refused is not there')
-  assert.ok(acknowledged.length > 500 && doubtful.length > 0, `${acknowledged.length}, ${doubtful.length}`)
+  assert.ok(acknowledged.length > 300 && doubtful.length > 0, `${acknowledged.length}, ${doubtful.length}`)
   await story.until(() => story.isAgreed())
   story.assertSound()
 })
@@ -113,15 +116,20 @@ test('WAL-4: a counter under repeated kills ends at the acknowledged number, plu
     for (let request = 1; !isOver; request++) {
       const stamp: RequestStamp = { session, request, answeredBelow: request }
       const wire = { ...increment('numbered', await read('numbered')), stamp }
-      if (isDone(await untilAnswered(story, wire))) count.numbered++
+      // Through two servers, again and again until both have said what became of it.
+      const answers = await Promise.all([untilAnswered(story, wire), untilAnswered(story, wire)])
+      assert.deepEqual(answers[0], answers[1])
+      if (isDone(answers[0])) count.numbered++
       await story.scheduler.wait(20)
     }
   }
   const clients = Promise.all([once(), once(), once(), untilKnown(71n), untilKnown(72n), untilKnown(73n)])
   clients.catch(assert.fail)
   for (let round = 0; round < 40; round++) {
-    await story.scheduler.run(random.between(50, 200))
-    const victims = round % 10 === 9 ? story.cluster.nodes : [random.pick(story.cluster.nodes)]
+    const leader = await story.leader()
+    await story.scheduler.run(random.between(50, 300))
+    const one = random.chance(0.5) ? leader : random.pick(story.cluster.nodes)
+    const victims = round % 10 === 9 ? story.cluster.nodes : [one]
     for (const node of victims) random.chance(0.5) ? story.cluster.crash(node) : story.cluster.kill(node)
     await story.scheduler.run(random.between(1, 300))
     story.cluster.startAll()
@@ -195,7 +203,7 @@ test('LS-2: leaders die every half TTL: a renewed lease is never lost, another e
   const keepAlive = async (): Promise<void> => {
     while (!isOver) {
       assert.equal((await untilAnswered(story, { kind: 'leaseRenew', id: 1n })).kind, 'answered')
-      await story.scheduler.wait(ttlMs / 4)
+      await story.scheduler.wait(ttlMs / 2)
     }
   }
   const keeper = keepAlive()
