@@ -221,6 +221,7 @@ export class TestGroup implements Group<Applied> {
       appliedIndex: index,
       durableAppliedIndex: index,
       lowWaterMark: 0,
+      configurationIndex: 0,
       clusterVersion: 1,
       digest: 0,
       peers: new Map(),

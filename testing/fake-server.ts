@@ -126,6 +126,7 @@ class FakeServer implements SimulatedServer {
       appliedIndex: this.#entries.length,
       digest: this.#digest,
       commitChain: undefined,
+      members: undefined,
     }
   }
 
@@ -215,9 +216,12 @@ class FakeServer implements SimulatedServer {
         this.#ttlOf(request.id)
         await this.#append({ kind: 'leaseEnd', id: request.id })
         break
-      default:
+      case 'leaseRenew':
         this.#ttlOf(request.id)
         this.#renew(request.id)
+        break
+      default:
+        throw new QuorateError('unimplemented', 'its members never change')
     }
     return { revision: this.#model.revision, result: undefined }
   }

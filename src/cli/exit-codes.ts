@@ -26,6 +26,7 @@ const dataCodes: readonly ErrorCode[] = [
   'data-damaged',
   'data-wrong-cluster',
   'data-wiped',
+  'replica-corrupt',
   'format-unsupported',
   'handshake-refused',
 ]

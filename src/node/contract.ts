@@ -90,6 +90,8 @@ export interface GroupStatus {
   readonly appliedIndex: number
   readonly durableAppliedIndex: number
   readonly lowWaterMark: number
+  /** Index of the entry that brought the members as they are applied; 0: of the start, or a snapshot replaces them. */
+  readonly configurationIndex: number
   readonly digest: number
   /** The command version that all members understand. */
   readonly clusterVersion: number

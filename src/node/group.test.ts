@@ -1,17 +1,25 @@
 // One group by hand: its turns, its clock and its two peers move only when the test says so.
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { bytesFromLatin1, emptyBytes, isQuorateError, type NodeId, SeededRandom } from '../base/index.ts'
+import {
+  bytesFromLatin1,
+  emptyBytes,
+  isQuorateError,
+  type NodeId,
+  present,
+  SeededRandom,
+} from '../base/index.ts'
 import {
   type Applied,
   type ConsistentCore,
   createConsistentCore,
   encodeCommand,
+  type RangeOperation,
   type WriteCommand,
 } from '../consistent-core/index.ts'
 import { silentLogger, type Time } from '../io/index.ts'
 import { createSimulatedDisk } from '../simulator/index.ts'
-import { openSnapshotStore } from '../snapshot/index.ts'
+import { openSnapshotStore, type SnapshotStore } from '../snapshot/index.ts'
 import { createMemoryBackend, createStore } from '../store/index.ts'
 import { openWriteAheadLog } from '../write-ahead-log/index.ts'
 import type { CallOptions, Proposed } from './contract.ts'
@@ -35,6 +43,7 @@ const directory: Directory = {
     promoteWhenReady: false,
     commandVersion: 1,
   })),
+  leaving: [],
   removed: [],
   clusterVersion: 1,
 }
@@ -94,8 +103,11 @@ interface Fixture {
   readonly core: ConsistentCore
   readonly time: HandTime
   readonly failures: unknown[]
+  readonly snapshots: SnapshotStore
   /** Messages to the peers that the test has not looked at. */
   readonly sent: { to: NodeId; message: PeerMessage }[]
+  /** What was noted in the data directory. */
+  readonly marks: string[]
 }
 
 async function openGroup(
@@ -126,6 +138,8 @@ async function openGroup(
     backend,
     logger: silentLogger,
     flushOperations: 100,
+    isStateLost: false,
+    discarded: undefined,
     bootstrap: { voters, outgoing: [], learners: [], context: encodeDirectory(directory) },
     createMachine: (store) => {
       core = createConsistentCore({ store: createStore(store) })
@@ -135,6 +149,7 @@ async function openGroup(
   assert.ok(core)
   const failures: unknown[] = []
   const sent: Fixture['sent'] = []
+  const marks: string[] = []
   const group = new ReplicatedGroup<Applied>({
     group: 0,
     clusterId: 7n,
@@ -150,6 +165,13 @@ async function openGroup(
     machine,
     restore,
     applied,
+    isStateLost: false,
+    markStateLost: async () => {
+      marks.push('lost')
+    },
+    clearStateLost: async () => {
+      marks.push('cleared')
+    },
     send: (to, message) => {
       sent.push({ to, message })
       return true
@@ -158,7 +180,7 @@ async function openGroup(
     failed: (error) => failures.push(error),
   })
   group.start()
-  return { group, core, time, failures, sent }
+  return { group, core, time, failures, snapshots, sent, marks }
 }
 
 /** Peers that agree with everything, until they have nothing more to say. */
@@ -215,6 +237,22 @@ function propose(
   return group.propose(encodeCommand({ session: undefined, write }), options)
 }
 
+const wholeRange: RangeOperation = {
+  kind: 'range',
+  key: bytesFromLatin1('\0'),
+  rangeEnd: bytesFromLatin1('\0'),
+  limit: 0,
+  revision: 0,
+  sortOrder: 'none',
+  sortTarget: 'key',
+  keysOnly: false,
+  countOnly: false,
+  modRevisionMin: 0,
+  modRevisionMax: 0,
+  createRevisionMin: 0,
+  createRevisionMax: 0,
+}
+
 function put(key: string): WriteCommand {
   return {
     kind: 'put',
@@ -258,6 +296,27 @@ test('a member change and a transfer that were begun are not denied when this no
     group.fail(new Error('the test ends it'))
     await assert.rejects(begun, (error) => isQuorateError(error, 'outcome-unknown'))
   }
+})
+
+test('a leader that finds itself in the minority serves nothing any more, and hands over', async () => {
+  const fixture = await openLeader()
+  const { group, core, sent, time, marks } = fixture
+  const range = (): unknown => core.range(wholeRange).next()
+  const answers = Promise.all(Array.from({ length: 1_100 }, (_, i) => propose(fixture, put(`${i}`))))
+  await agree(fixture)
+  await answers
+  assert.doesNotThrow(range)
+  for (const peer of peers) group.receive(peer, { kind: 'digest', index: 1_024, digest: 1 })
+  await time.settle()
+  assert.deepEqual(marks, ['lost'], 'it is noted before anything is done about it')
+  assert.equal(group.isSettledLeader, false)
+  assert.throws(range, (error) => isQuorateError(error, 'leader-changed'))
+  for (const call of [propose(fixture, put('more')), group.readBarrier({ timeoutMs: 1_000 })]) {
+    await assert.rejects(call, (error) => isQuorateError(error, 'no-leader'))
+  }
+  assert.ok(sent.some(({ message }) => message.kind === 'timeoutNow'))
+  assert.match(group.status().problems.join(), /^CORRUPT/)
+  assert.deepEqual(fixture.failures, [])
 })
 
 test('a new leader starts the clocks of the leases on the state that its log has, not on the one before', async () => {
@@ -324,6 +383,50 @@ test('after a pause a renewal waits for the revoke that this leader left in its 
   )
   await pass(fixture, 2)
   assert.equal(core.lease(7n, time.nowMs), undefined)
+})
+
+test('after a pause a leader takes up its duties only when a round has proved that it still leads', async () => {
+  const fixture = await openLeader()
+  const { group, core, time, sent } = fixture
+  await pass(fixture, 2)
+  let starts = 0
+  const start = core.leader.start.bind(core.leader)
+  core.leader.start = (nowMs) => {
+    starts++
+    start(nowMs)
+  }
+  time.advance(2 * defaultGroupLimits.electionTicks * defaultGroupLimits.tickMs)
+  await time.settle()
+  // The others may have another leader by now, and say nothing.
+  for (let tick = 0; tick < 3; tick++) {
+    time.advance(defaultGroupLimits.tickMs)
+    await time.settle()
+  }
+  assert.ok(group.isSettledLeader, 'it takes itself for the leader')
+  assert.equal(starts, 0)
+  sent.splice(0)
+  await pass(fixture, 3)
+  assert.equal(starts, 1)
+})
+
+test('a snapshot is marked with the configuration of its state and with where that one stands in the log', async () => {
+  const fixture = await openLeader({ snapshotCount: 5, snapshotLogBytesMin: 0 })
+  const { group, snapshots } = fixture
+  const added = group.addMember(['http://n4:2380'], true, { timeoutMs: 5_000 })
+  await agree(fixture)
+  const { id } = (await added).added
+  const { configurationIndex } = group.status()
+  assert.ok(configurationIndex > 0)
+  for (let i = 0; snapshots.list().length === 0 && i < 50; i++) {
+    const written = propose(fixture, put(`k${i}`))
+    await agree(fixture)
+    await written
+    await pass(fixture, 1)
+  }
+  const { mark } = present(snapshots.list()[0], 'a snapshot was written')
+  assert.ok(mark.end.index > configurationIndex)
+  assert.equal(mark.configurationIndex, configurationIndex)
+  assert.deepEqual(mark.configuration.learners, [id])
 })
 
 test('a refusal and an answer that were meant for an earlier run of the process reach nobody in this one', async () => {

@@ -28,19 +28,28 @@ import {
   type SnapshotMark,
   type StorageOperation,
 } from '../raft/index.ts'
-import type { SnapshotStore } from '../snapshot/index.ts'
+import type { SnapshotFile, SnapshotStore } from '../snapshot/index.ts'
 import type { StoreBackend } from '../store/index.ts'
 import type { WriteAheadLog } from '../write-ahead-log/index.ts'
 import type { CallOptions, Group, GroupStatus, Member, Proposed } from './contract.ts'
 import { DigestComparison } from './digest-comparison.ts'
 import { decodeEnvelope, encodeEnvelope, type Incarnation } from './envelope.ts'
 import { loadSnapshot } from './load-snapshot.ts'
-import { configurationOf, type Directory, decodeDirectory, publicMember } from './members.ts'
+import {
+  configurationOf,
+  type Directory,
+  decodeDirectory,
+  directoryOf,
+  memberIdOf,
+  publicMember,
+} from './members.ts'
 import {
   changeDirectory,
+  decodeChangeAnswer,
   decodeMembershipRequest,
+  encodeChangeAnswer,
   encodeMembershipRequest,
-  findByUrls,
+  find,
   isChanged,
   type MembershipRequest,
   type MembershipView,
@@ -52,6 +61,7 @@ import type { PeerMessage } from './peer-codec.ts'
 import { ReaderQueue } from './readers.ts'
 import { SnapshotTransfer } from './snapshot-transfer.ts'
 import type { SnapshotSource, StateMachine } from './state-machine.ts'
+import { StateRepair } from './state-repair.ts'
 import { StorageQueue } from './storage-queue.ts'
 import { StoreFlusher } from './store-flusher.ts'
 import { WaitingList } from './waiting-list.ts'
@@ -73,9 +83,14 @@ export interface GroupDependencies<Result> {
   readonly restore: RaftRestore
   /** The end of the log at the applied index, for the next snapshot. */
   readonly applied: LogEnd
+  /** The state was found wrong in an earlier life, and there is none now: `machine` is empty. */
+  readonly isStateLost: boolean
+  /** Note in the data directory, durably, that the state must not be used, or that it may be again. */
+  markStateLost(): Promise<void>
+  clearStateLost(): Promise<void>
   /** False: the message was dropped. */
   send(to: NodeId, message: PeerMessage): boolean
-  /** The members that count changed: connect to them. */
+  /** Who has to be spoken to changed: the members, and those who leave until that is committed. */
   directoryChanged(directory: Directory): void
   /** The group stopped for good. */
   failed(error: unknown): void
@@ -89,6 +104,7 @@ interface Proposal {
 const applySliceMs = 5
 const applyClockEvery = 32
 const snapshotsKept = 2
+const stateLostText = 'the state of this member is thrown away, and the leader is asked for another'
 
 /**
  * One replicated group on this node: the single update queue, and the loop that carries what the rules decide to disk,
@@ -103,6 +119,9 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   readonly #flusher: StoreFlusher<Result>
   readonly #transfer: SnapshotTransfer
   readonly #digests: DigestComparison
+  readonly #repair: StateRepair
+  /** The voters' states differ, and nobody knows which is right: this node is about to end. */
+  #isUndecided = false
 
   // Inputs that wait for the next turn.
   readonly #events: (() => void)[] = []
@@ -181,7 +200,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#readers = new ReaderQueue(limits.readersMax)
     this.#appliedEnd = deps.applied
     this.#appliedConfiguration = newestAt(deps.restore.configurations, deps.applied.index)
-    this.#appliedDirectory = decodeDirectory(this.#appliedConfiguration.configuration.context)
+    this.#appliedDirectory = directoryOf(this.#appliedConfiguration.configuration)
     this.#lastSnapshotIndex = deps.snapshots.list()[0]?.mark.end.index ?? 0
     this.#baseIndex = deps.restore.base.index
     // How much of the log is newer than the last snapshot is not known after a restart: all of it, at the most.
@@ -211,17 +230,25 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       logger,
       snapshots: deps.snapshots,
       send: (to, message) => deps.send(to, message),
-      received: (file) => this.#event(() => this.#raft.snapshotReceived(file.mark)),
+      received: (file) => this.#event(() => this.#snapshotReceived(file)),
       sent: (to, result, end) => this.#event(() => this.#raft.snapshotSent(to, result, end)),
       failed: (error) => this.#fail(error),
     })
     this.#digests = new DigestComparison()
+    this.#repair = new StateRepair({
+      time,
+      mark: () => deps.markStateLost(),
+      clearMark: () => deps.clearStateLost(),
+      discard: () => this.#discardState(),
+      failed: (error) => this.#fail(error),
+    })
+    if (deps.isStateLost) this.#resumeRepair()
     this.#lastTickMs = time.monotonicMs()
     this.#lastRole = { role: this.#raft.role, term: this.#raft.term }
   }
 
   start(): void {
-    this.#deps.directoryChanged(decodeDirectory(this.#raft.configuration.context))
+    this.#tellPeers()
     this.#startTicker()
     // The only voter leads with its first tick: it has nobody to wait for or to disturb, so that is now.
     const { voters, outgoing } = this.#raft.configuration
@@ -239,6 +266,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     // Whatever still uses store and disk comes to its end first.
     await Promise.all([this.#storage.settle(), this.#saving, this.#transfer.stop()])
     await this.#flusher.drain()
+    await this.#repair.stop()
   }
 
   // ---- what the doors call ------------------------------------------------------------------------------------
@@ -260,7 +288,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   }
 
   get isSettledLeader(): boolean {
-    return this.#raft.isSettledLeader
+    return this.#raft.isSettledLeader && !this.#repair.isLost
   }
 
   get isLearner(): boolean {
@@ -287,7 +315,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   }
 
   confirmLeadership(options: CallOptions): Promise<void> {
-    if (!this.#raft.isSettledLeader) return Promise.reject(this.#notLeader())
+    if (!this.isSettledLeader) return Promise.reject(this.#notLeader())
     return this.#read(options, true)
   }
 
@@ -324,7 +352,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     // The id of a removed member never comes back, so the id of a new one depends on the moment it is added.
     const salt = `${formatId(this.clusterId)} ${this.#deps.time.wallMs()}`
     await this.#changeMembers({ kind: 'add', peerUrls, isLearner, salt }, options)
-    const added = findByUrls(this.#appliedDirectory, peerUrls)
+    const added = find(this.#appliedDirectory, memberIdOf(peerUrls, salt))
     assert(added !== undefined, 'a member that was added is in the list')
     return { added: publicMember(added), members: this.members() }
   }
@@ -384,6 +412,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       appliedIndex: this.#machine.appliedIndex,
       durableAppliedIndex: this.#flusher.durableIndex,
       lowWaterMark: this.#baseIndex,
+      configurationIndex: this.#isInstalling ? 0 : this.#appliedConfiguration.index,
       digest: this.#machine.digest,
       clusterVersion: this.#appliedDirectory.clusterVersion,
       peers: raft.progress(),
@@ -399,6 +428,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       },
       problems: [
         ...(this.#problem === undefined ? [] : [this.#problem]),
+        ...(this.#repair.isLost ? [`CORRUPT: ${stateLostText}`] : []),
         ...(this.#isDiskFull ? ['the disk is full'] : []),
         ...(raft.leader === noNode ? ['no leader'] : []),
       ],
@@ -461,15 +491,16 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     while (this.#raft.hasReady()) this.#carryOut(this.#raft.ready())
     this.#applySlice()
     while (this.#raft.hasReady()) this.#carryOut(this.#raft.ready())
-    if (!this.#isInstalling) this.#flusher.poll()
+    // Last: a snapshot that is about to replace the state is in the storage queue by now.
+    this.#judgeDigests()
+    if (!this.#isReplacing) this.#flusher.poll()
   }
 
   #carryOut(ready: Ready): void {
     for (const change of ready.roleChanges) this.#roleChanged(change)
     this.#lastRole = { role: this.#raft.role, term: this.#raft.term }
     if (ready.corruption !== undefined) this.#logsDiffer(ready.corruption)
-    if (ready.configuration !== undefined)
-      this.#deps.directoryChanged(decodeDirectory(ready.configuration.context))
+    if (ready.configuration !== undefined) this.#tellPeers()
     for (const message of ready.messages) this.#deps.send(message.to, message)
     for (const operation of ready.storage) this.#store(operation)
     if (ready.committed.length > 0) {
@@ -478,7 +509,8 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     }
     for (const state of ready.readStates) this.#readers.confirmed(state.request, state.index)
     for (const request of ready.readFailures) this.#readers.failed(request)
-    this.#readers.applied(this.#machine.appliedIndex)
+    // A state that is being replaced may be there already, while the member list still is the one before it.
+    if (!this.#isInstalling) this.#readers.applied(this.#machine.appliedIndex)
     for (const read of ready.logReads) this.#readLog(read)
     for (const peer of ready.snapshotsWanted) this.#announceSnapshot(peer)
   }
@@ -516,7 +548,9 @@ export class ReplicatedGroup<Result> implements Group<Result> {
         break
       case 'digest':
         this.#digests.reported(from, message)
-        this.#checkDigests()
+        break
+      case 'stateRequest':
+        this.#giveState(from, message.leastIndex)
         break
       case 'ping':
       case 'pong':
@@ -524,8 +558,9 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       case 'installSnapshot':
         this.#raft.step(message)
         if (this.#raft.leader === from && this.#raft.term === message.term) {
-          if (message.snapshot.end.index > this.#raft.commitIndex)
-            this.#transfer.begin(from, message.snapshot)
+          const { index } = message.snapshot.end
+          const isWanted = this.#repair.isReady && index >= this.#repair.leastIndex
+          if (isWanted || index > this.#raft.commitIndex) this.#transfer.begin(from, message.snapshot)
         }
         break
       default:
@@ -547,6 +582,8 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     if (this.#isDiskFull) {
       return new QuorateError('disk-full', 'the disk of this node is full')
     }
+    // Its answer would be made by applying it, and that may be left to the snapshot that brings the state.
+    if (this.#repair.isLost) return new QuorateError('no-leader', stateLostText)
     if (this.#proposals.isFull || this.#waiting.isFull) {
       return new QuorateError('overloaded', `${this.#waiting.size} commands are waiting already`)
     }
@@ -562,7 +599,9 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     }
     if (batch.length === 0) return
     const { leader } = this.#raft
-    if (this.#raft.role === 'leader') {
+    if (this.#repair.isLost) {
+      for (const { sequence } of batch) this.#refuse(sequence, 'no-leader')
+    } else if (this.#raft.role === 'leader') {
       const code = this.#proposeHere(batch, this.#deps.incarnation)
       if (code !== undefined) for (const { sequence } of batch) this.#refuse(sequence, code)
     } else if (leader === noNode) {
@@ -625,7 +664,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     low: number
     commands: readonly ForwardedCommand[]
   }): ErrorCode | undefined {
-    if (this.#raft.role !== 'leader') return 'no-leader'
+    if (this.#raft.role !== 'leader' || this.#repair.isLost) return 'no-leader'
     const { commandBytesMax } = this.#deps.limits
     // The other node may have been started with a larger limit.
     if (message.commands.some(({ command }) => command.length > commandBytesMax)) return 'request-too-large'
@@ -641,7 +680,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
 
   #applySlice(): void {
     // While a snapshot replaces the state there is no state to apply to.
-    if (this.#isInstalling) return
+    if (this.#isReplacing) return
     const { time, limits } = this.#deps
     const startMs = time.monotonicMs()
     let done = 0
@@ -688,12 +727,23 @@ export class ReplicatedGroup<Result> implements Group<Result> {
 
   #applyConfiguration(entry: Entry): void {
     this.#appliedConfiguration = { index: entry.index, configuration: decodeConfiguration(entry.payload) }
-    this.#appliedDirectory = decodeDirectory(this.#appliedConfiguration.configuration.context)
+    this.#appliedDirectory = directoryOf(this.#appliedConfiguration.configuration)
+    this.#tellPeers()
     this.#deps.logger.log('info', 'members-changed', {
       index: entry.index,
       members: this.#appliedDirectory.members.map((member) => formatId(member.id)).join(','),
       voters: this.#appliedConfiguration.configuration.voters.map(formatId).join(','),
     })
+  }
+
+  /** The newest member list counts; whom it takes out has to hear and answer until that is committed. */
+  #tellPeers(): void {
+    const newest = directoryOf(this.#raft.configuration)
+    const { members, leaving } = this.#appliedDirectory
+    const others = [...newest.leaving, ...members, ...leaving]
+    const isFirst = (member: { id: NodeId }, slot: number): boolean =>
+      find(newest, member.id) === undefined && others.findIndex(({ id }) => id === member.id) === slot
+    this.#deps.directoryChanged({ ...newest, leaving: others.filter(isFirst) })
   }
 
   #wakeAppliedWaiters(): void {
@@ -708,6 +758,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
 
   #read(options: CallOptions, leaderOnly: boolean): Promise<void> {
     if (this.#isStopped) return Promise.reject(stoppedError())
+    if (this.#repair.isLost) return Promise.reject(new QuorateError('no-leader', stateLostText))
     return new Promise((resolve, reject) => {
       const isIn = this.#readers.add({ deadlineMs: this.#deadline(options), leaderOnly, resolve, reject })
       if (isIn) this.#schedule()
@@ -763,11 +814,12 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     const { time, limits } = this.#deps
     const deadlineMs = this.#deadline(options)
     const bytes = encodeMembershipRequest(request)
+    let index: number
     if (this.#isStopped) throw stoppedError()
     for (;;) {
       const timeoutMs = Math.max(1, deadlineMs - time.monotonicMs())
       try {
-        await this.#ask('node', bytes, { timeoutMs })
+        index = decodeChangeAnswer(await this.#ask('node', bytes, { timeoutMs }))
         break
       } catch (error) {
         // The leader may have begun it all the same.
@@ -780,7 +832,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       }
     }
     const timeoutMs = Math.max(1, deadlineMs - time.monotonicMs())
-    await this.#waitForEnd(() => this.#isChangeOver(request), { timeoutMs })
+    await this.#waitForEnd(() => this.#isChangeOver(request, index), { timeoutMs })
   }
 
   /** What was begun can end well after nobody waits for it any more. */
@@ -790,7 +842,10 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     })
   }
 
-  /** On the leader: judges the change and puts it into the log. Its end is seen where it is applied. */
+  /**
+   * On the leader: judges the change and puts it into the log. Its end is seen where it is applied, from the index of
+   * the answer on: before that the list there may be one in which the same already was so, and then no more.
+   */
   async #startMemberChange(request: MembershipRequest): Promise<Uint8Array> {
     const { configuration } = this.#raft
     // What is not committed may be cut again: neither "it is so already" nor "there is no such member" follows from it.
@@ -798,9 +853,8 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       throw new QuorateError('change-in-progress', 'the change before it is not applied yet')
     const directory = decodeDirectory(configuration.context)
     const changed = changeDirectory(directory, request, this.#membershipView())
-    if (changed === directory) return new Uint8Array(0)
-    this.#proposeDirectory(changed)
-    return new Uint8Array(0)
+    if (changed !== directory) this.#proposeDirectory(changed)
+    return encodeChangeAnswer(this.#raft.lastIndex)
   }
 
   #proposeDirectory(directory: Directory): void {
@@ -812,9 +866,10 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     throw new QuorateError('change-in-progress', `a change of the members is refused now: ${result.reason}`)
   }
 
-  #isChangeOver(request: MembershipRequest): boolean {
+  #isChangeOver(request: MembershipRequest, index: number): boolean {
     const { configuration } = this.#appliedConfiguration
-    return configuration.outgoing.length === 0 && isChanged(this.#appliedDirectory, request)
+    if (this.#appliedEnd.index < index || configuration.outgoing.length > 0) return false
+    return isChanged(this.#appliedDirectory, request)
   }
 
   #membershipView(): MembershipView {
@@ -870,17 +925,18 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#questions.expire(nowMs, 'timeout', 'the leader did not answer in time')
     this.#expireAppliedWaiters(nowMs)
     this.#storage.retry()
-    if (this.#isDiskFull && this.#raft.role === 'leader') this.#raft.resign()
+    if ((this.#isDiskFull || this.#repair.isLost) && this.#raft.role === 'leader') this.#raft.resign()
     this.#transfer.tick()
+    if (this.#repair.isReady) this.#askForState()
     this.#runDuties(nowMs, lateMs > electionMs)
-    if (this.#raft.isSettledLeader) this.#promoteWhoIsReady()
+    if (this.isSettledLeader) this.#promoteWhoIsReady()
     this.#forgetAnswered()
   }
 
   /** What the state machine wants its leader to do: only once leadership is settled, and never right after a pause. */
   #runDuties(nowMs: number, wasPaused: boolean): void {
     const duties = this.#machine.leader
-    if (!this.#raft.isSettledLeader) return
+    if (!this.isSettledLeader) return
     if (wasPaused) {
       if (this.#hasDuties) duties.suspend()
       this.#hasDuties = false
@@ -919,7 +975,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   }
 
   #takeUpDuties(): void {
-    if (!this.#raft.isSettledLeader || this.#hasDuties) return
+    if (!this.isSettledLeader || this.#hasDuties) return
     this.#dutiesAfter ??= this.#raft.lastIndex
     if (this.#machine.appliedIndex < this.#dutiesAfter) return
     this.#hasDuties = true
@@ -952,8 +1008,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       cause: change.cause,
     })
     if (change.role !== 'leader') {
-      if (this.#hasDuties) this.#machine.leader.stop()
-      this.#hasDuties = false
+      this.#endDuties()
       this.#dutiesAfter = undefined
     }
     // Whatever was on its way through the old leadership may or may not arrive: nobody can tell here.
@@ -961,6 +1016,11 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     if (change.role !== 'leader' || this.#forwarded.size > 0) this.#failOnTheWay(text)
     if (change.role !== 'leader')
       this.#questions.rejectAll('leader-changed', 'the leader changed before it answered')
+  }
+
+  #endDuties(): void {
+    if (this.#hasDuties) this.#machine.leader.stop()
+    this.#hasDuties = false
   }
 
   #failOnTheWay(text: string): void {
@@ -1029,17 +1089,21 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       this.#raft.snapshotSent(peer, 'failed', this.#appliedEnd)
       return
     }
-    const { term } = this.#raft
     const { mark } = newest
-    const isSent = this.#deps.send(peer, {
-      kind: 'installSnapshot',
-      from: this.nodeId,
-      to: peer,
-      term,
-      snapshot: mark,
-    })
-    if (isSent) this.#transfer.offer(peer, mark.end)
-    else this.#raft.snapshotSent(peer, 'failed', mark.end)
+    if (!this.#announce(peer, mark)) this.#raft.snapshotSent(peer, 'failed', mark.end)
+  }
+
+  #announce(to: NodeId, snapshot: SnapshotMark): boolean {
+    const { nodeId: from } = this
+    const { term } = this.#raft
+    const isSent = this.#deps.send(to, { kind: 'installSnapshot', from, to, term, snapshot })
+    if (isSent) this.#transfer.offer(to, snapshot.end)
+    return isSent
+  }
+
+  #snapshotReceived(file: SnapshotFile): void {
+    // It may have left the list since: it was sent before this replica's state turned out to be wrong.
+    if (this.#deps.snapshots.list().includes(file)) this.#raft.snapshotReceived(file.mark)
   }
 
   #maybeSnapshot(): void {
@@ -1065,7 +1129,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       release = resolve
     })
     await before
-    if (this.#isStopped || this.#isInstalling) {
+    if (this.#isStopped || this.#isReplacing) {
       release()
       throw this.#isStopped ? stoppedError() : new QuorateError('no-leader', 'the state is being replaced')
     }
@@ -1109,10 +1173,15 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     const { snapshots, log, logger, time, group } = this.#deps
     const { source, mark } = await this.#openCut()
     const startMs = time.monotonicMs()
+    const lossCount = this.#repair.count
     this.#logBytesSinceSnapshot = 0
     try {
       const file = await snapshots.save(mark, () => source.next())
       this.#lastSnapshotIndex = Math.max(this.#lastSnapshotIndex, mark.end.index)
+      if (lossCount !== this.#repair.count) {
+        snapshots.forget(file)
+        return
+      }
       const ms = Math.round(time.monotonicMs() - startMs)
       logger.log('info', 'snapshot-saved', { index: mark.end.index, bytes: file.sizeBytes, ms })
     } finally {
@@ -1134,31 +1203,36 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     await snapshots.prune(kept + 1)
   }
 
-  /** Replaces state and log by the snapshot that was received. Runs alone in the storage queue. */
+  /** Replaces the state, and mostly the log, by the snapshot that was received. Runs alone in the storage queue. */
   async #install(operation: InstallOperation): Promise<void> {
     const { backend, snapshots, log, logger, group } = this.#deps
     // By its mark: while this one waited for its turn, a newer one may have come.
     const file = snapshots.list().find(({ mark }) => mark.end.index === operation.snapshot.end.index)
     assert(file !== undefined, 'the snapshot to install is here')
     this.#isInstalling = true
+    await this.#repair.marked()
     await this.#flusher.settle()
     const { flushOperations } = this.#deps.limits
     await loadSnapshot({ machine: this.#machine, backend, snapshots, flushOperations }, file, () => {
       if (this.#isStopped) throw stoppedError()
     })
-    await log.reset(group, operation.end, operation.hardState)
+    if (!operation.keepsLog) await log.reset(group, operation.end, operation.hardState)
     const { end, configuration, configurationIndex } = file.mark
     this.#committed = this.#committed.filter((entry) => entry.index > end.index)
     this.#appliedEnd = end
     this.#appliedConfiguration = { index: configurationIndex, configuration }
-    this.#appliedDirectory = decodeDirectory(configuration.context)
+    this.#appliedDirectory = directoryOf(configuration)
+    this.#tellPeers()
     this.#lastSnapshotIndex = end.index
-    this.#baseIndex = end.index
+    if (!operation.keepsLog) this.#baseIndex = end.index
     this.#logBytesSinceSnapshot = 0
     this.#flusher.replaced(end.index)
-    this.#isInstalling = false
+    // What this replica said of the state before is over.
+    this.#digests.forgetOwn()
     logger.log('info', 'snapshot-installed', { index: end.index, bytes: file.sizeBytes })
     await snapshots.prune(snapshotsKept)
+    if (this.#repair.isLost) await this.#repaired(end.index)
+    this.#isInstalling = false
   }
 
   // ---- comparing replicas ---------------------------------------------------------------------------------------
@@ -1170,7 +1244,6 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     for (const peer of [...voters, ...learners]) {
       if (peer !== this.nodeId) this.#deps.send(peer, { kind: 'digest', index, digest })
     }
-    this.#checkDigests()
   }
 
   /** Which of the two is damaged is not known here: nothing was taken over, and a human hears of it. */
@@ -1182,12 +1255,91 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#deps.logger.log('error', 'logs-differ', { peer, index, term, chain, peerChain })
   }
 
-  #checkDigests(): void {
-    const wrong = this.#digests.disagreement(this.#raft.configuration.voters, this.nodeId)
-    if (wrong === undefined) return
-    const text = `CORRUPT: the state at index ${wrong.index} differs from that of a majority of the voters`
-    this.#problem = text
-    throw new QuorateError('replica-corrupt', text)
+  #judgeDigests(): void {
+    // A state that is being replaced is not worth a judgement.
+    if (this.#isReplacing || this.#storage.hasInstall) return
+    const verdict = this.#digests.judge(this.#raft.configuration.voters, this.nodeId)
+    if (verdict?.kind === 'agrees') this.#repair.confirmed()
+    else if (verdict?.kind === 'undecided') this.#stopUndecided(verdict.index)
+    else if (verdict?.kind === 'differs') {
+      if (this.#repair.isOnProbation) throw corruptError(differsAgainText(verdict.index))
+      this.#loseState(`the state at index ${verdict.index} differs from that of a majority of the voters`)
+    }
+  }
+
+  /** Not at once: the others cannot judge without this node's digest, which may still be on its way. */
+  #stopUndecided(index: number): void {
+    if (this.#isUndecided) return
+    this.#isUndecided = true
+    const { time, limits, logger } = this.#deps
+    logger.log('error', 'states-differ', { index })
+    time.startTimer(limits.tickMs * limits.electionTicks, () =>
+      this.#event(() => {
+        throw corruptError(undecidedText(index))
+      }),
+    )
+  }
+
+  // ---- a state that is wrong ------------------------------------------------------------------------------------
+
+  /** There is no state, or a snapshot takes its place just now. */
+  get #isReplacing(): boolean {
+    return this.#isInstalling || this.#repair.isLost
+  }
+
+  /** Throws the state away and serves nothing, until the leader has given another. Votes and acknowledges all the same. */
+  #loseState(cause: string): void {
+    this.#deps.logger.log('error', 'state-wrong', { applied: this.#machine.appliedIndex, cause })
+    // Whoever read here has seen the state at the applied index: a snapshot before it would lead back.
+    this.#repair.begin(this.#appliedEnd.index)
+    this.#dropState()
+    this.#endDuties()
+    this.#failOnTheWay('the state of this member is wrong: the command may or may not have happened')
+    this.#readers.rejectAll('no-leader', stateLostText)
+    this.#raft.resign()
+    this.#schedule()
+  }
+
+  #resumeRepair(): void {
+    this.#deps.logger.log('warn', 'state-missing', { logBase: this.#appliedEnd.index })
+    this.#repair.resume(this.#appliedEnd.index)
+    this.#dropState()
+    this.#machine.beginRestore()
+  }
+
+  #dropState(): void {
+    const { snapshots } = this.#deps
+    for (const file of [...snapshots.list()]) snapshots.forget(file)
+    this.#committed = []
+    this.#raft.stateLost()
+  }
+
+  /** From here on the state machine refuses every read, and nothing of it reaches the store. */
+  async #discardState(): Promise<void> {
+    await this.#flusher.settle()
+    this.#machine.beginRestore()
+  }
+
+  /** Again and again: the leader may have to write a snapshot first, and may change. */
+  #askForState(): void {
+    const { leader, configuration } = this.#raft
+    if (this.#storage.hasInstall) return
+    if (configuration.voters.length === 1 && configuration.voters[0] === this.nodeId)
+      throw corruptError(aloneText)
+    if (leader === noNode || leader === this.nodeId || this.#transfer.isReceivingFrom(leader)) return
+    this.#deps.send(leader, { kind: 'stateRequest', leastIndex: this.#repair.leastIndex })
+  }
+
+  #giveState(to: NodeId, leastIndex: number): void {
+    if (this.#raft.role !== 'leader' || this.#isReplacing) return
+    const newest = this.#deps.snapshots.list()[0]
+    if (newest !== undefined && newest.mark.end.index >= leastIndex) this.#announce(to, newest.mark)
+    else if (this.#appliedEnd.index >= leastIndex) this.#startSnapshot()
+  }
+
+  async #repaired(index: number): Promise<void> {
+    await this.#repair.finish()
+    this.#deps.logger.log('info', 'state-repaired', { index })
   }
 
   // ---- the end ------------------------------------------------------------------------------------------------
@@ -1207,8 +1359,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#isStopped = true
     this.#ticker?.cancel()
     this.#storage.stop()
-    if (this.#hasDuties) this.#machine.leader.stop()
-    this.#hasDuties = false
+    this.#endDuties()
     this.#waiting.rejectAll('outcome-unknown', `${text}: the command may or may not have happened`)
     this.#readers.rejectAll(code, text)
     this.#questions.rejectAll(code, text)
@@ -1237,6 +1388,28 @@ interface AppliedWaiter {
 function stoppedError(): QuorateError {
   return new QuorateError('stopped', 'this node is stopped')
 }
+
+function corruptError(text: string): QuorateError {
+  return new QuorateError('replica-corrupt', `CORRUPT: ${text}`)
+}
+
+function undecidedText(index: number): string {
+  return (
+    `the voters' states at index ${index} differ and no majority has the same, so none is known to be right. Start ` +
+    'them again, give the leadership to the one that is to count, and replace the others: remove each and add it ' +
+    'again with an empty data directory.'
+  )
+}
+
+function differsAgainText(index: number): string {
+  return (
+    `the state at index ${index} differs again from that of a majority, although the leader gave it anew: this member ` +
+    'computes something else than the others. Look for a different version of the program, or bad memory.'
+  )
+}
+
+const aloneText =
+  'the state was found wrong, and there is no other voter to take it from. Restore the data directory from a backup.'
 
 function unknownOutcome(cause: QuorateError): QuorateError {
   return new QuorateError('outcome-unknown', `begun, and its end was not seen: ${cause.message}`, { cause })

@@ -1,25 +1,20 @@
-import {
-  ByteReader,
-  ByteWriter,
-  type ClusterId,
-  type NodeId,
-  QuorateError,
-  utf8Decode,
-  utf8Encode,
-} from '../base/index.ts'
+import { ByteReader, ByteWriter, type ClusterId, type NodeId, QuorateError } from '../base/index.ts'
+import { readText, readTexts, writeText, writeTexts } from './wire-fields.ts'
 
 /**
  * The first message each way on a peer connection. It names who speaks to whom, in which cluster, from which data
  * directory and in which protocol version, so that a stranger, a removed member, or a member that lost its disk is
  * refused by name before it can vote.
  */
-export const peerProtocolVersion = 1
+export const peerProtocolVersion = 2
 
 export interface Hello {
   readonly clusterId: ClusterId
   readonly from: NodeId
   readonly to: NodeId
   readonly directoryId: bigint
+  /** Where the dialler is reached: the acceptor may be so far behind that it does not know it yet. */
+  readonly peerUrls: readonly string[]
 }
 
 export type HelloAnswer =
@@ -55,6 +50,7 @@ export function encodeHello(hello: Hello): Uint8Array {
   writer.u64(hello.from)
   writer.u64(hello.to)
   writer.u64(hello.directoryId)
+  writeTexts(writer, hello.peerUrls)
   return writer.copy()
 }
 
@@ -70,7 +66,13 @@ export function decodeHello(payload: Uint8Array): Hello {
       `a peer speaks protocol version ${version}, this node ${peerProtocolVersion}`,
     )
   }
-  const hello = { clusterId: reader.u64(), from: reader.u64(), to: reader.u64(), directoryId: reader.u64() }
+  const hello = {
+    clusterId: reader.u64(),
+    from: reader.u64(),
+    to: reader.u64(),
+    directoryId: reader.u64(),
+    peerUrls: readTexts(reader),
+  }
   reader.finish('a hello')
   return hello
 }
@@ -83,7 +85,7 @@ export function encodeHelloAnswer(answer: HelloAnswer): Uint8Array {
   } else {
     writer.u8(typeRefused)
     writer.u8(refusalReasons.indexOf(answer.reason))
-    writer.sized(utf8Encode(answer.text))
+    writeText(writer, answer.text)
   }
   return writer.copy()
 }
@@ -94,15 +96,14 @@ export function decodeHelloAnswer(payload: Uint8Array): HelloAnswer {
   if (type === typeWelcome) return { kind: 'welcome', directoryId: reader.u64() }
   if (type !== typeRefused) throw new QuorateError('frame-malformed', 'a hello was not answered')
   const reason = refusalReasons[reader.u8()] ?? 'identity'
-  return { kind: 'refused', reason, text: utf8Decode(reader.sized()) ?? '' }
+  return { kind: 'refused', reason, text: readText(reader) }
 }
 
 export function encodeWhoAmI(question: WhoAmI): Uint8Array {
   const writer = new ByteWriter(64)
   writer.u8(typeWhoAmI)
   writer.u16(peerProtocolVersion)
-  writer.varint(question.peerUrls.length)
-  for (const url of question.peerUrls) writer.sized(utf8Encode(url))
+  writeTexts(writer, question.peerUrls)
   return writer.copy()
 }
 
@@ -111,12 +112,7 @@ export function decodeWhoAmI(payload: Uint8Array): WhoAmI | undefined {
   const reader = new ByteReader(payload)
   if (reader.u8() !== typeWhoAmI) return undefined
   reader.u16()
-  const count = reader.varint()
-  if (count > reader.remaining)
-    throw new QuorateError('frame-malformed', 'a list of URLs does not fit its message')
-  const peerUrls: string[] = []
-  for (let i = 0; i < count; i++) peerUrls.push(utf8Decode(reader.sized()) ?? '')
-  return { peerUrls }
+  return { peerUrls: readTexts(reader) }
 }
 
 export function encodeYouAre(answer: YouAre): Uint8Array {

@@ -6,7 +6,7 @@ import type { Directory } from './members.ts'
 function listed(directoryId: bigint): Directory {
   const role = { isLearner: false, promoteWhenReady: false, commandVersion: 1 }
   const member = { id: 1n, directoryId, name: '', peerUrls: [], clientUrls: [], ...role }
-  return { members: [member], removed: [], clusterVersion: 1 }
+  return { members: [member], leaving: [], removed: [], clusterVersion: 1 }
 }
 
 test('the directory in the member list counts, whatever was heard before', () => {

@@ -1,6 +1,6 @@
 import type { NodeId } from '../base/index.ts'
 import type { Directory } from './members.ts'
-import { find } from './membership.ts'
+import { findPeer } from './membership.ts'
 
 /**
  * Out of which data directory each member speaks: the one in the member list, and until the list has one, the first
@@ -12,7 +12,7 @@ export class KnownDirectories {
 
   /** Whether `directoryId` may be that of member `id`. Of somebody who is no member nothing is known nor kept. */
   admits(directory: Directory, id: NodeId, directoryId: bigint): boolean {
-    const member = find(directory, id)
+    const member = findPeer(directory, id)
     if (member === undefined) return true
     if (member.directoryId !== 0n) {
       this.#heard.delete(id)

@@ -5,11 +5,11 @@ import {
   compareIds,
   type NodeId,
   QuorateError,
-  utf8Decode,
   utf8Encode,
 } from '../base/index.ts'
 import type { Configuration } from '../raft/index.ts'
 import type { Member } from './contract.ts'
+import { readText, readTexts, writeText, writeTexts } from './wire-fields.ts'
 
 /**
  * The members of the cluster: names, addresses and roles beside raft's bare ids. They travel as the `context` of
@@ -26,14 +26,19 @@ export interface MemberRecord extends Member {
 export interface Directory {
   /** Sorted by id. */
   readonly members: readonly MemberRecord[]
+  /**
+   * Whom the last change took out. As long as that change is under way they have their vote in it, and so the others
+   * have to find them.
+   */
+  readonly leaving: readonly MemberRecord[]
   /** Ids that were removed. They never come back: whoever had one may still believe in an old configuration. */
   readonly removed: readonly NodeId[]
   /** A command version that all members understand, and no newer one is proposed. It never falls. */
   readonly clusterVersion: number
 }
 
-const directoryVersion = 2
-/** Version 1 lacks the command versions of the members. */
+const directoryVersion = 3
+/** Version 1 lacks the command versions of the members, and versions 1 and 2 those who leave. */
 const oldestDirectoryVersion = 1
 const membersMax = 1024
 
@@ -41,23 +46,15 @@ export function encodeDirectory(directory: Directory): Uint8Array {
   const writer = new ByteWriter()
   writer.u8(directoryVersion)
   writer.u16(directory.clusterVersion)
-  writer.varint(directory.members.length)
-  for (const member of directory.members) {
-    writer.u64(member.id)
-    writer.u64(member.directoryId)
-    writer.u8((member.isLearner ? 1 : 0) | (member.promoteWhenReady ? 2 : 0))
-    writer.u16(member.commandVersion)
-    writeText(writer, member.name)
-    writeTexts(writer, member.peerUrls)
-    writeTexts(writer, member.clientUrls)
-  }
+  writeRecords(writer, directory.members)
   writer.varint(directory.removed.length)
   for (const id of directory.removed) writer.u64(id)
+  writeRecords(writer, directory.leaving)
   return writer.copy()
 }
 
 export function decodeDirectory(context: Uint8Array): Directory {
-  if (context.length === 0) return { members: [], removed: [], clusterVersion: 1 }
+  if (context.length === 0) return { members: [], leaving: [], removed: [], clusterVersion: 1 }
   const reader = new ByteReader(context)
   const version = reader.u8()
   if (version < oldestDirectoryVersion || version > directoryVersion) {
@@ -67,26 +64,12 @@ export function decodeDirectory(context: Uint8Array): Directory {
     )
   }
   const clusterVersion = reader.u16()
-  const members: MemberRecord[] = []
-  for (let count = boundedCount(reader); count > 0; count--) {
-    const id = reader.u64()
-    const directoryId = reader.u64()
-    const flags = reader.u8()
-    members.push({
-      id,
-      directoryId,
-      isLearner: (flags & 1) !== 0,
-      promoteWhenReady: (flags & 2) !== 0,
-      commandVersion: version < 2 ? 0 : reader.u16(),
-      name: readText(reader),
-      peerUrls: readTexts(reader),
-      clientUrls: readTexts(reader),
-    })
-  }
+  const members = readRecords(reader, version)
   const removed: NodeId[] = []
   for (let count = boundedCount(reader); count > 0; count--) removed.push(reader.u64())
+  const leaving = version < 3 ? [] : readRecords(reader, version)
   reader.finish('the member list')
-  return { members, removed, clusterVersion }
+  return { members, leaving, removed, clusterVersion }
 }
 
 /** The configuration in which exactly `directory` counts: learners learn, all others vote. */
@@ -96,16 +79,28 @@ export function configurationOf(directory: Directory): Configuration {
   return { voters: ids(false), outgoing: [], learners: ids(true), context: encodeDirectory(directory) }
 }
 
+/**
+ * The directory as `configuration` has it: whom a change takes out is leaving until the change is over, and removed
+ * from then on.
+ */
+export function directoryOf(configuration: Configuration): Directory {
+  const directory = decodeDirectory(configuration.context)
+  if (configuration.outgoing.length === 0) return { ...directory, leaving: [] }
+  const removed = directory.removed.filter((id) => directory.leaving.every((member) => member.id !== id))
+  return { ...directory, removed }
+}
+
 export function withMember(directory: Directory, member: MemberRecord): Directory {
   const others = directory.members.filter((other) => other.id !== member.id)
   const members = [...others, member].sort((left, right) => compareIds(left.id, right.id))
-  return { ...directory, members }
+  return { ...directory, members, leaving: [] }
 }
 
 export function withoutMember(directory: Directory, id: NodeId): Directory {
   return {
     ...directory,
     members: directory.members.filter((member) => member.id !== id),
+    leaving: directory.members.filter((member) => member.id === id),
     removed: [...directory.removed, id].slice(-membersMax),
   }
 }
@@ -142,23 +137,35 @@ function boundedCount(reader: ByteReader): number {
   return count
 }
 
-function writeText(writer: ByteWriter, text: string): void {
-  writer.sized(utf8Encode(text))
+function writeRecords(writer: ByteWriter, records: readonly MemberRecord[]): void {
+  writer.varint(records.length)
+  for (const member of records) {
+    writer.u64(member.id)
+    writer.u64(member.directoryId)
+    writer.u8((member.isLearner ? 1 : 0) | (member.promoteWhenReady ? 2 : 0))
+    writer.u16(member.commandVersion)
+    writeText(writer, member.name)
+    writeTexts(writer, member.peerUrls)
+    writeTexts(writer, member.clientUrls)
+  }
 }
 
-function readText(reader: ByteReader): string {
-  const text = utf8Decode(reader.sized())
-  if (text === undefined) throw new QuorateError('frame-malformed', 'a text is not UTF-8')
-  return text
-}
-
-function writeTexts(writer: ByteWriter, texts: readonly string[]): void {
-  writer.varint(texts.length)
-  for (const text of texts) writeText(writer, text)
-}
-
-function readTexts(reader: ByteReader): string[] {
-  const texts: string[] = []
-  for (let count = boundedCount(reader); count > 0; count--) texts.push(readText(reader))
-  return texts
+function readRecords(reader: ByteReader, version: number): MemberRecord[] {
+  const records: MemberRecord[] = []
+  for (let count = boundedCount(reader); count > 0; count--) {
+    const id = reader.u64()
+    const directoryId = reader.u64()
+    const flags = reader.u8()
+    records.push({
+      id,
+      directoryId,
+      isLearner: (flags & 1) !== 0,
+      promoteWhenReady: (flags & 2) !== 0,
+      commandVersion: version < 2 ? 0 : reader.u16(),
+      name: readText(reader),
+      peerUrls: readTexts(reader),
+      clientUrls: readTexts(reader),
+    })
+  }
+  return records
 }

@@ -7,6 +7,7 @@ import {
   configurationOf,
   type Directory,
   decodeDirectory,
+  directoryOf,
   encodeDirectory,
   memberIdOf,
 } from './members.ts'
@@ -32,6 +33,7 @@ const member = (id: NodeId, isLearner = false) => ({
 })
 const directory: Directory = {
   members: [member(1n), member(2n), member(3n)],
+  leaving: [],
   removed: [9n],
   clusterVersion: 1,
 }
@@ -53,8 +55,12 @@ function view(matches: Record<string, number>, silent: readonly NodeId[] = []): 
 }
 const healthy = view({ 1: 100, 2: 100, 3: 100, 4: 100 })
 
+function isOfCode(code: ErrorCode): (error: unknown) => boolean {
+  return (error) => isQuorateError(error, code)
+}
+
 function refused(change: () => unknown, code: ErrorCode): void {
-  assert.throws(change, (error) => isQuorateError(error, code), code)
+  assert.throws(change, isOfCode(code), code)
 }
 
 test('the member list survives its encoding and gives the configuration in which it counts', () => {
@@ -63,6 +69,26 @@ test('the member list survives its encoding and gives the configuration in which
   const { voters, learners, outgoing } = configurationOf(withLearner)
   assert.deepEqual({ voters, learners, outgoing }, { voters: [1n, 2n, 3n], learners: [4n], outgoing: [] })
   assert.deepEqual(decodeDirectory(new Uint8Array(0)).members, [])
+})
+
+test('a member list of version 2 has nobody who leaves', () => {
+  const bytes = encodeDirectory(directory)
+  const old = bytes.slice(0, bytes.length - 1)
+  old[0] = 2
+  assert.deepEqual(decodeDirectory(old), directory)
+  assert.throws(() => decodeDirectory(bytes.fill(4, 0, 1)), isOfCode('format-unsupported'))
+})
+
+test('whom a change takes out is leaving while it is under way, then removed', () => {
+  const changed = changeDirectory(directory, { kind: 'remove', id: 3n }, healthy)
+  const over = configurationOf(changed)
+  const joint = { ...over, outgoing: configurationOf(directory).voters }
+  const ids = (members: readonly { id: NodeId }[]): NodeId[] => members.map(({ id }) => id)
+  assert.deepEqual([ids(directoryOf(joint).leaving), directoryOf(joint).removed], [[3n], [9n]])
+  assert.deepEqual([ids(directoryOf(over).leaving), directoryOf(over).removed], [[], [9n, 3n]])
+  assert.deepEqual(ids(directoryOf(joint).members), [1n, 2n])
+  const next = changeDirectory(changed, { kind: 'update', id: 2n, peerUrls: ['http://m:1'] }, healthy)
+  assert.deepEqual(next.leaving, [])
 })
 
 test('independently started nodes derive the same ids, another token gives others', () => {
@@ -186,7 +212,7 @@ test('a member that has not reported keeps the cluster version where it is', () 
   assert.equal(changeDirectory(upgraded, { ...report(id, 2), directoryId: 5n }, healthy).clusterVersion, 2)
 })
 
-test('a member list of version 1 is read, nobody has reported in it; version 2 is written, byte for byte', () => {
+test('a member list of version 1 is read, nobody has reported in it; version 3 is written, byte for byte', () => {
   const member = '0700000000000000' + '6400000000000000' + '01' + '026e31' + '0108687474703a2f2f61' + '00'
   const read = decodeDirectory(bytesFromHex(`01010001${member}010900000000000000`))
   assert.deepEqual(read, {
@@ -203,11 +229,12 @@ test('a member list of version 1 is read, nobody has reported in it; version 2 i
         clientUrls: [],
       },
     ],
+    leaving: [],
     removed: [9n],
   })
-  const version2 = { ...read, members: read.members.map((one) => ({ ...one, commandVersion: 1 })) }
+  const version3 = { ...read, members: read.members.map((one) => ({ ...one, commandVersion: 1 })) }
   const written = member.replace('01026e31', '010100026e31')
-  assert.equal(hexFromBytes(encodeDirectory(version2)), `02010001${written}010900000000000000`)
+  assert.equal(hexFromBytes(encodeDirectory(version3)), `03010001${written}01090000000000000000`)
 })
 
 test('requests to the leader come back as they were', () => {

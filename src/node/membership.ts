@@ -1,14 +1,7 @@
-import {
-  ByteReader,
-  ByteWriter,
-  formatId,
-  type NodeId,
-  QuorateError,
-  utf8Decode,
-  utf8Encode,
-} from '../base/index.ts'
+import { ByteReader, ByteWriter, formatId, type NodeId, QuorateError } from '../base/index.ts'
 import type { PeerProgress } from '../raft/index.ts'
 import { type Directory, type MemberRecord, memberIdOf, withMember, withoutMember } from './members.ts'
+import { readTexts, writeTexts } from './wire-fields.ts'
 
 /** A change of the member list, as it travels from the node that was asked to the leader. */
 export type MembershipRequest =
@@ -78,7 +71,7 @@ function changeMember(directory: Directory, request: MembershipRequest, view: Me
 export function isChanged(directory: Directory, request: MembershipRequest): boolean {
   switch (request.kind) {
     case 'add':
-      return findByUrls(directory, request.peerUrls) !== undefined
+      return find(directory, memberIdOf(request.peerUrls, request.salt)) !== undefined
     case 'remove':
       return find(directory, request.id) === undefined
     case 'update':
@@ -101,6 +94,11 @@ export function readyToPromote(directory: Directory, view: MembershipView): Node
 
 export function find(directory: Directory, id: NodeId): MemberRecord | undefined {
   return directory.members.find((member) => member.id === id)
+}
+
+/** A member, or one that leaves and is still needed for it. */
+export function findPeer(directory: Directory, id: NodeId): MemberRecord | undefined {
+  return find(directory, id) ?? directory.leaving.find((member) => member.id === id)
 }
 
 export function findByUrls(directory: Directory, peerUrls: readonly string[]): MemberRecord | undefined {
@@ -300,16 +298,16 @@ export function decodeMembershipRequest(bytes: Uint8Array): MembershipRequest {
   }
 }
 
-function writeTexts(writer: ByteWriter, texts: readonly string[]): void {
-  writer.varint(texts.length)
-  for (const text of texts) writer.sized(utf8Encode(text))
+/** The leader's answer to a request: the end of its log, in which the change now is. */
+export function encodeChangeAnswer(lastIndex: number): Uint8Array {
+  const writer = new ByteWriter()
+  writer.varint(lastIndex)
+  return writer.copy()
 }
 
-function readTexts(reader: ByteReader): string[] {
-  const texts: string[] = []
-  const count = reader.varint()
-  if (count > reader.remaining)
-    throw new QuorateError('frame-malformed', 'a list of texts does not fit its message')
-  for (let i = 0; i < count; i++) texts.push(utf8Decode(reader.sized()) ?? '')
-  return texts
+export function decodeChangeAnswer(bytes: Uint8Array): number {
+  const reader = new ByteReader(bytes)
+  const lastIndex = reader.varint()
+  reader.finish('an answer to a membership request')
+  return lastIndex
 }

@@ -8,6 +8,7 @@ import { readCode, readCount, readEnd, readText, writeEnd, writeText } from './w
  * - question/answer: something only the leader can tell or do, without a log entry.
  * - snapshotRequest/Part/Gone: the receiver pulls a snapshot file piece by piece, which is its own back-pressure.
  * - digest: state digests for the comparison of replicas.
+ * - stateRequest: a member that lost its state asks the leader to announce a snapshot at or above `leastIndex`.
  * - ping/pong: life signs on a quiet connection.
  */
 export type NodeMessage =
@@ -46,6 +47,7 @@ export type NodeMessage =
     }
   | { readonly kind: 'snapshotGone'; readonly end: LogEnd }
   | { readonly kind: 'digest'; readonly index: number; readonly digest: number }
+  | { readonly kind: 'stateRequest'; readonly leastIndex: number }
   | { readonly kind: 'ping' }
   | { readonly kind: 'pong' }
 
@@ -101,6 +103,9 @@ export function writeNodeMessage(writer: ByteWriter, message: NodeMessage): void
       writer.u53(message.index)
       writer.u53(message.digest)
       break
+    case 'stateRequest':
+      writer.u53(message.leastIndex)
+      break
     case 'ping':
     case 'pong':
       break
@@ -153,6 +158,8 @@ export function readNodeMessage(reader: ByteReader, kind: NodeMessage['kind']): 
       return { kind, end: readEnd(reader) }
     case 'digest':
       return { kind, index: reader.u53(), digest: reader.u53() }
+    case 'stateRequest':
+      return { kind, leastIndex: reader.u53() }
     case 'ping':
     case 'pong':
       return { kind }

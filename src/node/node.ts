@@ -22,6 +22,7 @@ import { openSnapshotStore } from '../snapshot/index.ts'
 import type { StoreBackend } from '../store/index.ts'
 import { openWriteAheadLog, type WriteAheadLog } from '../write-ahead-log/index.ts'
 import type { CallOptions, Group } from './contract.ts'
+import { clearMark, hasMark, setMark } from './directory-marks.ts'
 import { ReplicatedGroup } from './group.ts'
 import type { Hello, RefusalReason, WhoAmI, YouAre } from './handshake.ts'
 import { type Identity, readIdentity, writeIdentity } from './identity.ts'
@@ -36,13 +37,13 @@ import {
   type MemberRecord,
   memberIdOf,
 } from './members.ts'
-import { find, findByUrls } from './membership.ts'
+import { find, findByUrls, findPeer } from './membership.ts'
 import type { GroupLimits } from './options.ts'
 import { PeerChannel } from './peer-channel.ts'
 import type { PeerMessage } from './peer-codec.ts'
 import { listenForPeers, type PeerListener } from './peer-listener.ts'
-import { isSameAddress, parseAddress } from './peer-url.ts'
-import { recoverGroup } from './recovery.ts'
+import { parseAddress } from './peer-url.ts'
+import { type AppliedPlace, recoverGroup } from './recovery.ts'
 import type { SnapshotSource, StateMachine } from './state-machine.ts'
 
 /** One member as the start of the cluster is configured. */
@@ -86,6 +87,7 @@ const joinTimeoutMs = 30_000
 const publishTimeoutMs = 5_000
 const publishRetryMs = 500
 const messageBytesMax = 64 * 1024 * 1024
+const callersMax = 64
 const channelQueueBytesMax = 64 * 1024 * 1024
 
 /** A member of a cluster (or a cluster of one): its log, its group, its connections to the others. */
@@ -172,7 +174,7 @@ function newIdentity<Result>(options: NodeOptions<Result>): Identity {
     directoryId: randomU64(entropy) || 1n,
     isReady: false,
     isJoined: false,
-    directory: encodeDirectory({ members, removed: [], clusterVersion: 1 }),
+    directory: encodeDirectory({ members, leaving: [], removed: [], clusterVersion: 1 }),
   }
 }
 
@@ -198,6 +200,8 @@ class RunningNode<Result> implements QuorateNode<Result> {
   readonly #random: SeededRandom
   readonly #channels = new Map<NodeId, PeerChannel>()
   readonly #known = new KnownDirectories()
+  /** Who said hello, and where it is reached; newest last. */
+  readonly #callers = new Map<NodeId, Address>()
   #directory: Directory
   #listener: PeerListener | undefined
   #log: WriteAheadLog | undefined
@@ -205,6 +209,7 @@ class RunningNode<Result> implements QuorateNode<Result> {
   #group: ReplicatedGroup<Result> | undefined
   #isOpen = false
   #isStopped = false
+  #hasFailed = false
   #failure: unknown
   #stopping: Promise<void> | undefined
 
@@ -288,6 +293,7 @@ class RunningNode<Result> implements QuorateNode<Result> {
     })
     this.#log = log
     if (!isReady) await writeIdentity(disk, dataDirectory, { ...this.#identity, isReady: true })
+    const isStateLost = await hasMark(disk, dataDirectory, 'state-lost')
     const snapshots = await openSnapshotStore({
       disk,
       time,
@@ -296,7 +302,7 @@ class RunningNode<Result> implements QuorateNode<Result> {
       clusterId,
       group: groupNumber,
     })
-    const backend = await this.#openBackend(`${dataDirectory}/store`)
+    const { backend, discarded } = await this.#openStore(isStateLost)
     this.#backend = backend
     const bootstrap = bootstrapConfiguration(this.#directory, isJoined)
     const { machine, restore, applied } = await recoverGroup<Result>({
@@ -306,6 +312,8 @@ class RunningNode<Result> implements QuorateNode<Result> {
       backend,
       logger,
       flushOperations: limits.flushOperations,
+      isStateLost,
+      discarded,
       bootstrap,
       createMachine: (opened) => this.#options.createMachine(opened),
     })
@@ -324,6 +332,9 @@ class RunningNode<Result> implements QuorateNode<Result> {
       machine,
       restore,
       applied,
+      isStateLost,
+      markStateLost: () => setMark(disk, dataDirectory, 'state-lost'),
+      clearStateLost: () => clearMark(disk, dataDirectory, 'state-lost'),
       send: (to, message) => this.#send(to, message),
       directoryChanged: (directory) => {
         if (directory.clusterVersion > machine.commandVersion) {
@@ -347,6 +358,7 @@ class RunningNode<Result> implements QuorateNode<Result> {
         helloTimeoutMs: 5_000,
         idleTimeoutMs: 10 * electionMs,
         judge: (hello) => this.#judge(hello),
+        onWelcome: (hello) => this.#welcomed(hello),
         identify: (question) => this.#identify(question),
         onMessage: (from, number, message) => {
           if (number === groupNumber) group.receive(from, message)
@@ -366,15 +378,62 @@ class RunningNode<Result> implements QuorateNode<Result> {
   }
 
   /** The store holds nothing that snapshot and log do not: a damaged one is thrown away and built anew. */
-  async #openBackend(directory: string): Promise<StoreBackend> {
-    const { disk, logger, openBackend } = this.#options
+  async #openStore(
+    isStateLost: boolean,
+  ): Promise<{ backend: StoreBackend; discarded: AppliedPlace | undefined }> {
+    const { disk, dataDirectory, logger, openBackend } = this.#options
+    const directory = `${dataDirectory}/store`
+    const wasClosed = await hasMark(disk, dataDirectory, 'store-closed')
+    // Before it is opened: from now on only an orderly end vouches for it.
+    if (wasClosed) await clearMark(disk, dataDirectory, 'store-closed')
+    let discarded: AppliedPlace | undefined
     try {
-      return await openBackend(directory)
+      const backend = await openBackend(directory)
+      if (wasClosed || isStateLost) return { backend, discarded }
+      const found = await this.#verify(backend)
+      if (found.damage === undefined) return { backend, discarded }
+      discarded = found.place
+      await backend.close()
+      throw found.damage
     } catch (error) {
       if (!isQuorateError(error, 'data-damaged')) throw error
       logger.log('error', 'store-damaged', { directory, cause: error.message })
       await disk.removeTree(directory)
-      return openBackend(directory)
+      return { backend: await openBackend(directory), discarded }
+    }
+  }
+
+  /** Reads all of the store, in slices: every commit has left in it the sum of what it should hold. */
+  async #verify(backend: StoreBackend): Promise<{ damage?: QuorateError; place?: AppliedPlace }> {
+    const { time, logger } = this.#options
+    const startMs = time.monotonicMs()
+    const machine = this.#openMachine(backend)
+    if (machine === undefined) return {}
+    const place = { appliedIndex: machine.appliedIndex, appliedTerm: machine.appliedTerm }
+    try {
+      const slices = machine.verify()
+      let slice = slices.next()
+      for (; slice.done !== true; slice = slices.next()) await time.yieldTurn()
+      const ms = Math.round(time.monotonicMs() - startMs)
+      logger.log('info', 'store-verified', { isWhole: slice.value, ms })
+      if (slice.value) return {}
+      return {
+        damage: new QuorateError('data-damaged', 'the store does not hold what was written to it'),
+        place,
+      }
+    } catch (error) {
+      if (!isQuorateError(error, 'data-damaged')) throw error
+      return { damage: error, place }
+    }
+  }
+
+  /** Undefined when a snapshot was being read in: recovery empties such a store, and no damage is to be told. */
+  #openMachine(backend: StoreBackend): StateMachine<Result> | undefined {
+    try {
+      return this.#options.createMachine(backend)
+    } catch (error) {
+      if (isQuorateError(error, 'data-damaged')) return undefined
+      throw error
     }
   }
 
@@ -388,23 +447,54 @@ class RunningNode<Result> implements QuorateNode<Result> {
     return false
   }
 
-  /** One channel to every other member, where it is to be reached now. */
   #connect(directory: Directory): void {
     this.#directory = directory
-    const { nodeId } = this.#identity
+    for (const id of directory.removed) this.#callers.delete(id)
+    this.#keepChannels()
+  }
+
+  /**
+   * A node that is far behind reads lists of long ago, in which the leader that sends them is no member yet. It has to
+   * answer all the same, or it would never get the entries that bring its list up to date.
+   */
+  #welcomed(hello: Hello): void {
+    const { from, peerUrls } = hello
+    if (peerUrls.length === 0) return
+    this.#callers.delete(from)
+    this.#callers.set(from, this.#dialAddress({ name: '', peerUrls }))
+    for (const id of this.#callers.keys()) if (this.#callers.size > callersMax) this.#callers.delete(id)
+    this.#keepChannels()
+  }
+
+  /** One channel to everybody who counts, and to everybody who called. */
+  #keepChannels(): void {
+    const { members, leaving } = this.#directory
+    const wanted = new Set([
+      ...members.map(({ id }) => id),
+      ...leaving.map(({ id }) => id),
+      ...this.#callers.keys(),
+    ])
+    wanted.delete(this.#identity.nodeId)
     for (const [id, channel] of this.#channels) {
-      const member = find(directory, id)
-      if (member !== undefined && isSameAddress(this.#dialAddress(member), channel.address)) continue
+      if (wanted.has(id)) continue
       channel.close()
       this.#channels.delete(id)
     }
-    for (const member of directory.members) {
-      if (member.id !== nodeId && !this.#channels.has(member.id))
-        this.#channels.set(member.id, this.#dial(member))
-    }
+    for (const id of wanted) if (!this.#channels.has(id)) this.#channels.set(id, this.#dial(id))
   }
 
-  #dialAddress(member: MemberRecord): Address {
+  /** While an address changes, only a commit tells which of the two counts, and a commit may need this very peer. */
+  #dialAddresses(id: NodeId): Address[] {
+    const records = [
+      findPeer(this.#directory, id),
+      findPeer(this.#group?.appliedDirectory ?? this.#directory, id),
+    ]
+    const listed = records.flatMap((member) => (member === undefined ? [] : [this.#dialAddress(member)]))
+    const caller = this.#callers.get(id)
+    return caller === undefined ? listed : [...listed, caller]
+  }
+
+  #dialAddress(member: Pick<MemberRecord, 'name' | 'peerUrls'>): Address {
     const { dialAddresses, initialCluster } = this.#options
     const name =
       member.name !== ''
@@ -415,29 +505,33 @@ class RunningNode<Result> implements QuorateNode<Result> {
     return override ?? parseAddress(member.peerUrls[0] ?? '')
   }
 
-  #dial(member: MemberRecord): PeerChannel {
+  #dial(id: NodeId): PeerChannel {
     const { network, time, logger, limits } = this.#options
     const { clusterId, nodeId, directoryId } = this.#identity
-    const peer = formatId(member.id)
+    const peer = formatId(id)
     return new PeerChannel({
       network,
       time,
       logger,
       random: this.#random.fork(),
-      peer: member.id,
-      address: this.#dialAddress(member),
-      hello: { clusterId, from: nodeId, directoryId },
+      peer: id,
+      addresses: () => this.#dialAddresses(id),
+      hello: () => ({ clusterId, from: nodeId, directoryId, peerUrls: this.#ownUrls() }),
       connectTimeoutMs: limits.tickMs * limits.electionTicks,
       pingIntervalMs: (limits.tickMs * limits.electionTicks) / 2,
       queueBytesMax: channelQueueBytesMax,
-      admits: (directory) => this.#known.admits(this.#directory, member.id, directory),
+      admits: (directory) => this.#known.admits(this.#directory, id, directory),
       onOpen: () => logger.log('info', 'peer-connected', { peer }),
       onLost: (reason) => {
         logger.log('info', 'peer-lost', { peer, cause: reason })
-        this.#group?.peerLost(member.id)
+        this.#group?.peerLost(id)
       },
       onRefused: (reason, text) => this.#refused(peer, reason, text),
     })
+  }
+
+  #ownUrls(): readonly string[] {
+    return find(this.#directory, this.#identity.nodeId)?.peerUrls ?? this.#options.peerUrls
   }
 
   #refused(peer: string, reason: RefusalReason, text: string): void {
@@ -467,14 +561,18 @@ class RunningNode<Result> implements QuorateNode<Result> {
     if (directory.removed.includes(hello.from)) {
       return { reason: 'removed', text: `member ${peer} was removed from this cluster` }
     }
-    if (!this.#known.admits(directory, hello.from, hello.directoryId)) {
+    // Here the newest list counts, committed or not: what a member once told of itself is true in any case.
+    if (!this.#known.admits(this.#directory, hello.from, hello.directoryId)) {
       return { reason: 'wiped', text: `member ${peer} had another data directory before` }
     }
     return undefined
   }
 
-  #identify(question: WhoAmI): YouAre | undefined {
-    const directory = this.#group?.appliedDirectory ?? this.#directory
+  /** By the list of now, not the one this node happens to have: the same URLs may have been another member's. */
+  async #identify(question: WhoAmI): Promise<YouAre | undefined> {
+    const { limits } = this.#options
+    await this.group.readBarrier({ timeoutMs: limits.tickMs * limits.electionTicks })
+    const directory = this.group.appliedDirectory
     const member = findByUrls(directory, question.peerUrls)
     if (member === undefined) return undefined
     return { clusterId: this.#identity.clusterId, nodeId: member.id, directory: encodeDirectory(directory) }
@@ -510,6 +608,7 @@ class RunningNode<Result> implements QuorateNode<Result> {
   #fail(error: unknown): void {
     if (this.#isStopped) return
     this.#isStopped = true
+    this.#hasFailed = true
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
     const code = isQuorateError(error) ? error.code : 'internal'
     this.#options.logger.log('error', 'node-failed', { code, cause: text })
@@ -533,6 +632,18 @@ class RunningNode<Result> implements QuorateNode<Result> {
       await this.#log?.close()
     } finally {
       await this.#backend?.close()
+    }
+    if (this.#isOpen && !this.#hasFailed) await this.#vouchForStore()
+  }
+
+  /** Without this the next start verifies the store: nothing but time is lost. */
+  async #vouchForStore(): Promise<void> {
+    const { disk, dataDirectory, logger } = this.#options
+    try {
+      await setMark(disk, dataDirectory, 'store-closed')
+    } catch (error) {
+      if (!isQuorateError(error)) throw error
+      logger.log('warn', 'store-not-marked', { cause: error.message })
     }
   }
 }

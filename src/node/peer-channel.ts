@@ -1,4 +1,4 @@
-import { formatId, type NodeId, QuorateError, RingQueue, type SeededRandom } from '../base/index.ts'
+import { formatId, type NodeId, present, QuorateError, RingQueue, type SeededRandom } from '../base/index.ts'
 import type { Address, Connection, Logger, Network, Time, Timer } from '../io/index.ts'
 import { decodeHelloAnswer, encodeHello, type Hello, type RefusalReason } from './handshake.ts'
 import { classOf, encodePeerMessage, type PeerMessage } from './peer-codec.ts'
@@ -15,8 +15,9 @@ export interface PeerChannelOptions {
   readonly logger: Logger
   readonly random: SeededRandom
   readonly peer: NodeId
-  readonly address: Address
-  readonly hello: Omit<Hello, 'to'>
+  /** Where the peer may be found, at least one: they are tried in turn. */
+  addresses(): readonly Address[]
+  hello(): Omit<Hello, 'to'>
   readonly connectTimeoutMs: number
   /** A ping goes out this often; a peer silent for four times as long is cut off. */
   readonly pingIntervalMs: number
@@ -44,6 +45,7 @@ export class PeerChannel {
   #isBlocked = false
   #isClosed = false
   #backoffMs = backoffMsMin
+  #dialCount = 0
   #retry: Timer | undefined
   #pinger: Timer | undefined
   #lastSignMs = 0
@@ -59,10 +61,6 @@ export class PeerChannel {
 
   get queuedBytes(): number {
     return this.#queuedBytes
-  }
-
-  get address(): Address {
-    return this.#options.address
   }
 
   /** Queues a message. False: the peer is not connected or its queue is full, and the message is dropped. */
@@ -88,7 +86,9 @@ export class PeerChannel {
   }
 
   #dial(): void {
-    const { network, address, connectTimeoutMs } = this.#options
+    const { network, addresses, connectTimeoutMs } = this.#options
+    const all = addresses()
+    const address = present(all[this.#dialCount++ % all.length], 'a peer has an address')
     network.connect(address, connectTimeoutMs).then(
       (connection) => this.#greet(connection),
       (error: unknown) => this.#lost(error instanceof Error ? error.message : String(error)),
@@ -112,7 +112,7 @@ export class PeerChannel {
         if (this.#connection === connection) this.#lost(reason)
       },
     })
-    const hello = encodeHello({ ...this.#options.hello, to: this.#options.peer })
+    const hello = encodeHello({ ...this.#options.hello(), to: this.#options.peer })
     for (const frame of framesOf({ frameClass: frameClass.control, group: 0, payload: hello }))
       connection.write(frame)
     this.#lastSignMs = this.#options.time.monotonicMs()

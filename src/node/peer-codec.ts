@@ -28,6 +28,7 @@ const nodeTypes = {
   snapshotPart: 25,
   snapshotGone: 26,
   digest: 27,
+  stateRequest: 28,
   ping: 30,
   pong: 31,
 } as const satisfies Record<NodeMessage['kind'], number>

@@ -58,7 +58,8 @@ class Pair {
         this.knownDirectory !== 0n && this.knownDirectory !== hello.directoryId
           ? { reason: 'wiped', text: 'another directory' }
           : undefined,
-      identify: () => undefined,
+      onWelcome: () => undefined,
+      identify: () => Promise.resolve(undefined),
       onMessage: (from, _group, message) => {
         if (message.kind === 'digest') this.received.push({ from, index: message.index })
       },
@@ -72,8 +73,13 @@ class Pair {
       logger: silentLogger,
       random: this.random.fork(),
       peer: 2n,
-      address,
-      hello: { clusterId: change.clusterId ?? clusterId, from: 1n, directoryId: change.directoryId ?? 11n },
+      addresses: () => [address],
+      hello: () => ({
+        clusterId: change.clusterId ?? clusterId,
+        from: 1n,
+        directoryId: change.directoryId ?? 11n,
+        peerUrls: [],
+      }),
       connectTimeoutMs: 500,
       pingIntervalMs,
       queueBytesMax: change.queueBytesMax ?? 1024 * 1024,
@@ -102,7 +108,8 @@ class Pair {
 const digest = (index: number): PeerMessage => ({ kind: 'digest', index, digest: 0 })
 const control = (payload: Uint8Array): Uint8Array[] =>
   framesOf({ frameClass: frameClass.control, group: 0, payload })
-const hello = (from = 1n): Uint8Array => encodeHello({ clusterId, from, to: 2n, directoryId: 11n })
+const hello = (from = 1n): Uint8Array =>
+  encodeHello({ clusterId, from, to: 2n, directoryId: 11n, peerUrls: [] })
 
 async function createPair(): Promise<Pair> {
   const pair = new Pair()

@@ -30,8 +30,10 @@ export interface PeerListenerOptions {
   readonly idleTimeoutMs: number
   /** Why a peer with a well-formed hello is not welcome, or undefined. */
   judge(hello: Hello): { reason: RefusalReason; text: string } | undefined
-  /** Who the asker is, or undefined when no member has these peer URLs. */
-  identify(question: WhoAmI): YouAre | undefined
+  /** This peer is welcome and speaks from now on. */
+  onWelcome(hello: Hello): void
+  /** Who the asker is, or undefined when no member has these peer URLs. Rejects when that cannot be known now. */
+  identify(question: WhoAmI): Promise<YouAre | undefined>
   onMessage(from: NodeId, group: number, message: PeerMessage): void
 }
 
@@ -143,7 +145,12 @@ class IncomingPeer {
     if (this.#hello === undefined) {
       const question = decodeWhoAmI(payload)
       if (question === undefined) this.#greet(decodeHello(payload))
-      else this.#identify(question)
+      else {
+        this.#identify(question).catch((error: unknown) => {
+          if (!isQuorateError(error)) throw error
+          this.close(error.message)
+        })
+      }
       return
     }
     const { from } = this.#hello
@@ -160,8 +167,9 @@ class IncomingPeer {
     } else this.#options.onMessage(from, group, message)
   }
 
-  #identify(question: WhoAmI): void {
-    const found = this.#options.identify(question)
+  async #identify(question: WhoAmI): Promise<void> {
+    const found = await this.#options.identify(question)
+    if (this.#isClosed) return
     const text = `no member was added with the peer URLs ${question.peerUrls.join(',')}`
     this.#say(
       found === undefined
@@ -200,6 +208,7 @@ class IncomingPeer {
     for (const other of this.#all)
       if (other !== this && other.#hello?.from === hello.from) other.close('replaced by a newer one')
     this.#hello = hello
+    this.#options.onWelcome(hello)
     this.#reader.allow(this.#options.messageBytesMax)
   }
 

@@ -10,7 +10,3 @@ export function parseAddress(url: string): Address {
   }
   return { host: match[1].replace(/^\[|\]$/g, ''), port }
 }
-
-export function isSameAddress(left: Address, right: Address): boolean {
-  return left.host === right.host && left.port === right.port
-}

@@ -8,7 +8,7 @@ import { createSimulatedDisk } from '../simulator/index.ts'
 import { openSnapshotStore, type SnapshotStore } from '../snapshot/index.ts'
 import { createMemoryBackend, createStore, type StoreBackend } from '../store/index.ts'
 import { openWriteAheadLog, type WriteAheadLog } from '../write-ahead-log/index.ts'
-import { type Recovered, recoverGroup } from './recovery.ts'
+import { type AppliedPlace, type Recovered, recoverGroup } from './recovery.ts'
 
 const bootstrap = { voters: [1n, 2n, 3n], outgoing: [], learners: [], context: emptyBytes }
 const time: Time = {
@@ -72,7 +72,11 @@ async function createDirectory(count: number, released = 0) {
   if (last !== undefined) await log.release(0, { index: last.index, term: last.term, chain: last.chain })
   await log.close()
   const snapshots = await openSnapshotStore({ ...common, directory: '/snapshots', group: 0 })
-  const recover = async (backend: StoreBackend): Promise<Recovered<unknown> & { log: WriteAheadLog }> => {
+  const recover = async (
+    backend: StoreBackend,
+    isStateLost = false,
+    discarded: AppliedPlace | undefined = undefined,
+  ): Promise<Recovered<unknown> & { log: WriteAheadLog }> => {
     const opened = await openLog()
     const recovered = await recoverGroup({
       group: 0,
@@ -81,6 +85,8 @@ async function createDirectory(count: number, released = 0) {
       backend,
       logger: silentLogger,
       flushOperations: 100,
+      isStateLost,
+      discarded,
       bootstrap,
       createMachine: (store) => createConsistentCore({ store: createStore(store) }),
     })
@@ -176,4 +182,37 @@ test('no whole snapshot reaches the beginning of the log: refused by name, nothi
   const size = disk.cachedBytes(file.path)?.length ?? 0
   disk.rot(file.path, { first: size >> 1, end: (size >> 1) + 1 })
   await assert.rejects(recover(newBackend()), (error) => isQuorateError(error, 'data-damaged'))
+})
+
+test('a state that is lost: neither store nor snapshot is used, and the log is whole', async () => {
+  const { snapshots, entries, recover } = await createDirectory(10, 4)
+  const mark = await saveSnapshot(snapshots, 8, 1)
+  const backend = newBackend()
+  await stateAt(backend, 9, 1)
+  const { applied, machine, restore } = await recover(backend, true)
+  assert.equal(machine.appliedIndex, 0, 'the machine is empty')
+  assert.deepEqual([applied.index, applied.chain], [4, entries[3]?.chain])
+  assert.deepEqual([restore.base.index, restore.end.index, restore.applied], [4, 10, 4])
+  assert.deepEqual(restore.hardState, { term: 1, vote: 2n, commit: 4 }, 'its vote is not forgotten')
+  assert.equal(restore.recent.at(-1)?.index, 10)
+  assert.equal(
+    snapshots.list()[0]?.mark.end.index,
+    mark.end.index,
+    'who counts is still read from its header',
+  )
+})
+
+test('a store that was thrown away still tells how far the log has to reach', async () => {
+  for (const isStateLost of [false, true]) {
+    const { recover } = await createDirectory(5)
+    await assert.rejects(recover(newBackend(), isStateLost, { appliedIndex: 9, appliedTerm: 1 }), (error) =>
+      isQuorateError(error, 'data-damaged'),
+    )
+  }
+  const { recover } = await createDirectory(5)
+  assert.equal((await recover(newBackend(), false, { appliedIndex: 4, appliedTerm: 1 })).applied.index, 0)
+  const lost = await createDirectory(5)
+  const ahead = newBackend()
+  await stateAt(ahead, 9, 1)
+  await assert.rejects(lost.recover(ahead, true), (error) => isQuorateError(error, 'data-damaged'))
 })

@@ -13,6 +13,9 @@ import type { StateMachine } from './state-machine.ts'
  * newest whole snapshot, and the log from there. Nothing that was acknowledged can be missing: it is in the log, or in a
  * snapshot that was durable before the log let it go. What the store has applied was committed and durable in the log
  * before; a log that does not have it lost more than a crash can take, and is refused: error `data-damaged`.
+ *
+ * A state that is lost is another matter: neither store nor snapshots may be used, so there is none until another member
+ * gives one. The log is left as it is, and nothing counts as applied but what it has released.
  */
 export interface RecoveryOptions<Result> {
   readonly group: number
@@ -21,9 +24,19 @@ export interface RecoveryOptions<Result> {
   readonly backend: StoreBackend
   readonly logger: Logger
   readonly flushOperations: number
+  /** The state was found wrong: the machine comes back empty, with `applied` at the base of the log. */
+  readonly isStateLost: boolean
+  /** What a store had applied that was thrown away before this: the log must have it all the same. */
+  readonly discarded: AppliedPlace | undefined
   /** The configuration before the first entry of the log. */
   readonly bootstrap: Configuration
   createMachine(backend: StoreBackend): StateMachine<Result>
+}
+
+/** Where a state stands in the log. */
+export interface AppliedPlace {
+  readonly appliedIndex: number
+  readonly appliedTerm: number
 }
 
 export interface Recovered<Result> {
@@ -39,9 +52,15 @@ export async function recoverGroup<Result>(options: RecoveryOptions<Result>): Pr
   const { log, group } = options
   let onDisk = log.recovered.find((candidate) => candidate.group === group) ?? emptyGroup(group)
   let machine = await openMachine(options)
-  let applied = await appliedEnd(options, onDisk, machine)
+  for (const state of options.discarded === undefined ? [machine] : [machine, options.discarded]) {
+    if ((await appliedEnd(options, onDisk, state)) === undefined) checkNothingLost(options, onDisk, state)
+  }
+  if (options.isStateLost) {
+    await options.backend.clear()
+    machine = options.createMachine(options.backend)
+  }
+  let applied = options.isStateLost ? onDisk.base : await appliedEnd(options, onDisk, machine)
   if (applied === undefined) {
-    checkNothingLost(options, onDisk, machine)
     options.logger.log('warn', 'state-rebuild', {
       applied: machine.appliedIndex,
       logBase: onDisk.base.index,
@@ -60,9 +79,11 @@ export async function recoverGroup<Result>(options: RecoveryOptions<Result>): Pr
       onDisk = { ...onDisk, hardState: raised, base: applied, end: applied, configurations: [] }
     }
   }
-  // From the applied entry on: raft has to know where everything that may yet be cut is attached.
-  const recent = await readAll(options, Math.max(applied.index, onDisk.base.index + 1), onDisk.end.index + 1)
   const { hardState, base, end, cutEnd } = onDisk
+  // From the applied entry on: raft has to know where everything that may yet be cut is attached. Without a state
+  // nothing is applied for now, and what is known to be committed need not be in memory.
+  const known = options.isStateLost ? Math.min(hardState.commit, end.index) : applied.index
+  const recent = await readAll(options, Math.max(known, base.index + 1), end.index + 1)
   const configurations = [...startConfigurations(options, onDisk), ...onDisk.configurations]
   const restore = { hardState, base, end, cutEnd, recent, configurations, applied: applied.index }
   return { machine, restore, applied }
@@ -91,9 +112,8 @@ async function openMachine<Result>(options: RecoveryOptions<Result>): Promise<St
 async function appliedEnd<Result>(
   { log, group }: RecoveryOptions<Result>,
   onDisk: RecoveredGroup,
-  machine: StateMachine<Result>,
+  { appliedIndex, appliedTerm }: AppliedPlace,
 ): Promise<LogEnd | undefined> {
-  const { appliedIndex, appliedTerm } = machine
   if (appliedIndex === onDisk.base.index) return onDisk.base
   if (appliedIndex < onDisk.base.index || appliedIndex > onDisk.end.index) return undefined
   const { entries } = await log.read(group, appliedIndex, appliedIndex + 1, readBytesMax)
@@ -106,7 +126,7 @@ async function appliedEnd<Result>(
 function checkNothingLost<Result>(
   { snapshots }: RecoveryOptions<Result>,
   { base, end }: RecoveredGroup,
-  { appliedIndex, appliedTerm }: StateMachine<Result>,
+  { appliedIndex, appliedTerm }: AppliedPlace,
 ): void {
   if (appliedIndex < base.index) return
   if (snapshots.list().some(({ mark }) => mark.end.index === appliedIndex && mark.end.term === appliedTerm))

@@ -80,6 +80,10 @@ export class SnapshotTransfer {
     this.#ask(pull, 0, 1)
   }
 
+  isReceivingFrom(peer: NodeId): boolean {
+    return this.#pull?.from === peer
+  }
+
   /** The sender's side: a snapshot was announced to `to`, which will ask for its parts. */
   offer(to: NodeId, end: LogEnd): void {
     this.#offers.set(to, { end, lastAskedMs: this.#options.time.monotonicMs() })

@@ -42,6 +42,8 @@ export interface StateMachine<Result> {
    */
   beginRestore(): SnapshotSink
   readonly leader: LeaderDuties
+  /** In slices: reads all of the backend and says whether it holds what was written. Before anything is applied. */
+  verify(): Generator<void, boolean, void>
   /** Does a slice of background work (compaction of old revisions); false when there is nothing to do. */
   maintain(): boolean
 }

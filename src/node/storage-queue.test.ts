@@ -21,6 +21,7 @@ const write = (sequence: number): WriteOperation => ({
 const install = (sequence: number): InstallOperation => ({
   kind: 'install',
   sequence,
+  keepsLog: false,
   hardState: undefined,
   snapshot: {
     end,

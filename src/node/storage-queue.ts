@@ -44,6 +44,11 @@ export class StorageQueue {
     return this.#isDiskFull
   }
 
+  /** A snapshot is about to replace the state, or does. */
+  get hasInstall(): boolean {
+    return this.#isInstalling || this.#queue.some(({ kind }) => kind === 'install')
+  }
+
   push(operation: StorageOperation): void {
     this.#queue.push(operation)
     this.#pump()

@@ -44,6 +44,7 @@ const messages: PeerMessage[] = [
   { kind: 'snapshotPart', end, position: 65536, sizeBytes: 2 ** 33, bytes: utf8Encode('part') },
   { kind: 'snapshotGone', end },
   { kind: 'digest', index: 1024, digest: 2 ** 45 },
+  { kind: 'stateRequest', leastIndex: 2 ** 40 },
   { kind: 'ping' },
   { kind: 'pong' },
 ]
@@ -154,7 +155,7 @@ test('frames: garbage, an oversized message and a stranger protocol are refused'
 })
 
 test('the handshake: hello, welcome, refusal, and the question of a node that joins', () => {
-  const hello = { clusterId: 1n, from: 2n, to: 3n, directoryId: 2n ** 63n }
+  const hello = { clusterId: 1n, from: 2n, to: 3n, directoryId: 2n ** 63n, peerUrls: ['http://a:1'] }
   assert.deepEqual(decodeHello(encodeHello(hello)), hello)
   const welcome = { kind: 'welcome', directoryId: 5n } as const
   assert.deepEqual(decodeHelloAnswer(encodeHelloAnswer(welcome)), welcome)
@@ -170,7 +171,7 @@ test('the handshake: hello, welcome, refusal, and the question of a node that jo
     (error) => isQuorateError(error, 'handshake-refused'),
   )
   const otherVersion = encodeHello(hello)
-  otherVersion[1] = 2
+  otherVersion[1] = 1
   assert.throws(
     () => decodeHello(otherVersion),
     (error) => isQuorateError(error, 'handshake-refused'),

@@ -80,6 +80,11 @@ export interface RaftNode {
   peerUnreachable(id: NodeId): void
   /** State up to `index` is applied here: entries below may leave the window, reads may be served. */
   applied(index: number): void
+  /**
+   * The state machine has no state any more. Nothing is handed out to apply until a snapshot at or above the base of the
+   * log was received and installed; then it goes on from there. Log, votes and acknowledgements are not touched.
+   */
+  stateLost(): void
   /** The log before and including `base` was released from disk after a snapshot. */
   released(base: LogEnd): void
   hasReady(): boolean

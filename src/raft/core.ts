@@ -46,6 +46,8 @@ export interface Core {
   /** Highest index handed out to be applied. */
   deliveredIndex: number
   appliedIndex: number
+  /** There is no state to apply to, and no snapshot was taken yet that brings one. */
+  isStateLost: boolean
   /** Committed entries that were read back from the log to be applied, next to hand out. */
   readBack: readonly Entry[]
   isReadingBack: boolean
@@ -150,6 +152,7 @@ export function createCore(options: RaftOptions, restore: RaftRestore): Core {
     commitIndex,
     deliveredIndex: restore.applied,
     appliedIndex: restore.applied,
+    isStateLost: false,
     readBack: [],
     isReadingBack: false,
     verifiedIndex: commitIndex,

@@ -45,13 +45,17 @@ export function handleInstallSnapshot(core: Core, message: InstallSnapshot): voi
 
 /**
  * The bytes of a snapshot are here, complete and checked. An older one than what is committed here is ignored; one
- * that the log agrees with only moves the commit index; any other replaces state and log.
+ * that the log agrees with only moves the commit index; any other replaces state and log. Where the state was lost the
+ * first two give it back, and the log stays.
  */
 export function takeSnapshot(core: Core, snapshot: SnapshotMark): void {
   const { end } = snapshot
   assert(core.role !== 'leader', 'a leader needs no snapshot')
   if (core.role === 'follower') core.isAcknowledgeDue = true
-  if (end.index <= core.commitIndex) return
+  if (end.index <= core.commitIndex) {
+    if (core.isStateLost) restoreState(core, snapshot)
+    return
+  }
   const own = core.log.endAt(end.index)
   const isSameEntry = own !== undefined && own.term === end.term
   if (isSameEntry && own.chain !== end.chain) {
@@ -63,8 +67,10 @@ export function takeSnapshot(core: Core, snapshot: SnapshotMark): void {
   core.verifiedIndex = Math.max(core.verifiedIndex, end.index)
   if (isSameEntry) {
     followCommit(core, end.index)
+    if (core.isStateLost) restoreState(core, snapshot)
     return
   }
+  core.isStateLost = false
   core.storage.installed(snapshot, core.commitIndex)
   core.log.reset(end)
   core.configurations.reset(snapshot.configurationIndex, snapshot.configuration)
@@ -74,6 +80,30 @@ export function takeSnapshot(core: Core, snapshot: SnapshotMark): void {
   core.verifiedIndex = end.index
   core.readBack = []
   core.isReadingBack = false
+}
+
+/** What was handed out and not applied is forgotten: it comes again behind the snapshot that brings a state. */
+export function loseState(core: Core): void {
+  core.isStateLost = true
+  core.readBack = []
+  core.isReadingBack = false
+}
+
+/** A committed snapshot becomes the state; applying goes on behind it, with what the log has had all along. */
+function restoreState(core: Core, snapshot: SnapshotMark): void {
+  const { end } = snapshot
+  // The log could not go on from there.
+  if (end.index < core.log.base.index) return
+  const own = core.log.endAt(end.index)
+  if (own !== undefined && (own.term !== end.term || own.chain !== end.chain)) {
+    const { index, term, chain: peerChain } = end
+    reportCorruption(core, { peer: core.leader, index, term, chain: own.chain, peerChain })
+    return
+  }
+  core.isStateLost = false
+  core.storage.restored(snapshot)
+  core.deliveredIndex = end.index
+  core.appliedIndex = end.index
 }
 
 /** Whether the log here has what the entries of `request` follow. When it has not, the leader or the node is told. */

@@ -17,7 +17,7 @@ import {
   hearsLeader,
   tickElection,
 } from './election.ts'
-import { handleAppend, handleHeartbeat, handleInstallSnapshot, takeSnapshot } from './follower.ts'
+import { handleAppend, handleHeartbeat, handleInstallSnapshot, loseState, takeSnapshot } from './follower.ts'
 import { appendAsLeader } from './leader-log.ts'
 import { logStart } from './log.ts'
 import { followConfiguration, proposeChange } from './membership.ts'
@@ -107,6 +107,7 @@ export function createRaft(options: RaftOptions, restore: RaftRestore): RaftNode
       if (core.leadership !== undefined) handleUnreachable(core, core.leadership, id)
     },
     applied: (index) => applied(core, index),
+    stateLost: () => loseState(core),
     released: (base) => released(core, base),
     hasReady: () => hasReady(core),
     ready: () => takeReady(core),
@@ -129,6 +130,7 @@ function tick(core: Core): void {
     return
   }
   tickTransfer(core, leadership)
+  if (core.leadership !== leadership) return
   leadership.heartbeatElapsed++
   if (leadership.heartbeatElapsed >= core.options.heartbeatTicks) broadcastHeartbeats(core, leadership)
 }
@@ -304,7 +306,10 @@ function settle(core: Core): void {
     commitAsLeader(core, leadership, index)
     followConfiguration(core, leadership)
   }
-  if (core.leadership === leadership) followTransfer(core, leadership)
+  if (core.leadership !== leadership) return
+  followTransfer(core, leadership)
+  // With fewer voters the answers that came before can be enough, and no other need ever come.
+  confirmRound(core, leadership)
 }
 
 function commitAsLeader(core: Core, leadership: Leadership, index: number): void {

@@ -6,7 +6,15 @@ const seedCount = Number(process.env.RAFT_SEEDS ?? 300)
 const firstSeed = Number(process.env.RAFT_SEED ?? 1)
 
 test(`random schedules keep every invariant and heal: seeds ${firstSeed} to ${firstSeed + seedCount - 1}`, () => {
-  const total: RunCounts = { leaders: 0, applied: 0, reads: 0, crashes: 0, changes: 0, snapshots: 0 }
+  const total: RunCounts = {
+    leaders: 0,
+    applied: 0,
+    reads: 0,
+    crashes: 0,
+    changes: 0,
+    snapshots: 0,
+    lostStates: 0,
+  }
   for (let seed = firstSeed; seed < firstSeed + seedCount; seed++) {
     const run = new RandomRun(seed)
     try {

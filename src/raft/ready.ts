@@ -24,7 +24,7 @@ export function hasReady(core: Core): boolean {
     leadership?.isAppendDue === true ||
     isReadDue(core) ||
     core.readBack.length > 0 ||
-    (core.deliveredIndex < deliverableIndex(core) && !core.isReadingBack) ||
+    (core.deliveredIndex < deliverableIndex(core) && !core.isReadingBack && hasState(core)) ||
     core.configurationReported !== core.configurations.current ||
     core.storage.isDue(core.log, core.term, core.vote)
   )
@@ -89,7 +89,13 @@ function flushAcknowledgement(core: Core): void {
   else core.outbox.after.push(answer)
 }
 
+/** Whether there is a state to apply to, on disk and not only announced. */
+function hasState(core: Core): boolean {
+  return !core.isStateLost && !core.storage.isRestoring
+}
+
 function takeCommitted(core: Core): readonly Entry[] {
+  if (!hasState(core)) return noEntries
   const limit = deliverableIndex(core)
   const first = core.deliveredIndex + 1
   if (core.readBack.length > 0) {

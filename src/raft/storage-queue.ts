@@ -1,6 +1,6 @@
 import { assert, type NodeId } from '../base/index.ts'
 import type { RaftLog } from './log.ts'
-import type { HardState, InstallOperation, LogEnd, Message, SnapshotMark, StorageOperation } from './types.ts'
+import type { HardState, InstallOperation, Message, SnapshotMark, StorageOperation } from './types.ts'
 
 /** Entries after which the commit index is written down again although term and vote stand. */
 const commitLagMax = 1024
@@ -28,6 +28,10 @@ export class StorageQueue {
   #durableIndex: number
   #truncateAfter: number | undefined
   #install: SnapshotMark | undefined
+  /** Replaces the state only. */
+  #restore: SnapshotMark | undefined
+  /** Sequence of the last operation that replaces the state only; 0 once it is through. */
+  #restoring = 0
 
   constructor(hardState: HardState, durableIndex: number) {
     this.#issued = hardState
@@ -58,18 +62,53 @@ export class StorageQueue {
   installed(snapshot: SnapshotMark, commitIndex: number): void {
     assert(snapshot.end.index > commitIndex, 'a snapshot replaces an older state')
     this.#install = snapshot
+    this.#restore = undefined
     this.#truncateAfter = undefined
     this.#writtenIndex = snapshot.end.index
     this.#limitCredit(commitIndex)
   }
 
+  /** A committed snapshot replaces the state and leaves the log alone. */
+  restored(snapshot: SnapshotMark): void {
+    this.#restore = snapshot
+  }
+
+  /** The state is being replaced, or is about to be. */
+  get isRestoring(): boolean {
+    return this.#restore !== undefined || this.#restoring > 0
+  }
+
   isDue(log: RaftLog, term: number, vote: NodeId): boolean {
+    return this.#restore !== undefined || this.#isWriteDue(log, term, vote)
+  }
+
+  #isWriteDue(log: RaftLog, term: number, vote: NodeId): boolean {
     if (this.#install !== undefined || this.#truncateAfter !== undefined) return true
     return log.lastIndex > this.#writtenIndex || this.#issued.term !== term || this.#issued.vote !== vote
   }
 
-  /** The next operations for the disk; `after` rides on the last of them. */
+  /** The next operations for the disk; `after` rides on the last that it has to wait for. */
   take(log: RaftLog, state: HardState, after: readonly Message[]): StorageOperation[] {
+    const restore = this.#restore
+    if (restore === undefined) return this.#takeWrites(log, state, after)
+    // Last: no vote and no acknowledgement waits for it.
+    const isWriteDue = after.length > 0 || this.#isWriteDue(log, state.term, state.vote)
+    const writes = isWriteDue ? this.#takeWrites(log, state, after) : []
+    this.#restore = undefined
+    this.#restoring = this.#begin(undefined, 0)
+    const install: InstallOperation = {
+      kind: 'install',
+      sequence: this.#restoring,
+      keepsLog: true,
+      hardState: undefined,
+      snapshot: restore,
+      end: restore.end,
+      after: [],
+    }
+    return [...writes, install]
+  }
+
+  #takeWrites(log: RaftLog, state: HardState, after: readonly Message[]): StorageOperation[] {
     const install = this.#takeInstall(state)
     const hasEntries = log.lastIndex > this.#writtenIndex
     if (install !== undefined && !hasEntries) return [{ ...install, after }]
@@ -77,7 +116,7 @@ export class StorageQueue {
     const end = log.end()
     const write: StorageOperation = {
       kind: 'write',
-      sequence: this.#begin(hardState, end),
+      sequence: this.#begin(hardState, end.index),
       hardState,
       truncateAfter: this.#truncateAfter,
       entries: hasEntries
@@ -101,6 +140,7 @@ export class StorageQueue {
       if (hardState !== undefined) this.#durableHardState = hardState
       this.#durableIndex = Math.max(this.#durableIndex, credit)
     }
+    if (sequence >= this.#restoring) this.#restoring = 0
     assert(this.#durableIndex <= this.#writtenIndex, 'only what was written is durable')
   }
 
@@ -111,14 +151,15 @@ export class StorageQueue {
     this.#install = undefined
     const hardState = this.#hardStateDue(state, false)
     const { end } = snapshot
-    const sequence = this.#begin(hardState, end)
-    return { kind: 'install', sequence, hardState, snapshot, end, after: [] }
+    const sequence = this.#begin(hardState, end.index)
+    return { kind: 'install', sequence, keepsLog: false, hardState, snapshot, end, after: [] }
   }
 
-  #begin(hardState: HardState | undefined, end: LogEnd): number {
+  /** `credit`: how far the operation makes the log durable. */
+  #begin(hardState: HardState | undefined, credit: number): number {
     this.#sequence++
     if (hardState !== undefined) this.#issued = hardState
-    this.#inFlight.push({ sequence: this.#sequence, hardState, credit: end.index })
+    this.#inFlight.push({ sequence: this.#sequence, hardState, credit })
     return this.#sequence
   }
 

@@ -2,6 +2,7 @@ import { assert, type NodeId, noNode, present } from '../base/index.ts'
 import type { ProposeResult } from './contract.ts'
 import { type Core, type Leadership, send } from './core.ts'
 import { bestSuccessor } from './membership.ts'
+import { becomeFollower } from './roles.ts'
 
 /** Stops taking proposals, brings `to` up to date and asks it to campaign. Given up after an election timeout. */
 export function startTransfer(core: Core, leadership: Leadership, to: NodeId): ProposeResult {
@@ -33,8 +34,11 @@ export function followTransfer(core: Core, leadership: Leadership): void {
   send(core, { kind: 'timeoutNow', from: core.id, to: transfer.to, term: core.term })
 }
 
+/** Without a state a leader must not lead on, even if whom it asked may not campaign: then the others see to it. */
 export function tickTransfer(core: Core, leadership: Leadership): void {
   const { transfer } = leadership
   if (transfer === undefined || ++transfer.elapsed < core.options.electionTicks) return
   leadership.transfer = undefined
+  if (!core.isStateLost) return
+  becomeFollower(core, { term: core.term, leader: noNode }, 'has no state, and nobody took over')
 }

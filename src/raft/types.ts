@@ -160,6 +160,8 @@ export interface WriteOperation {
 export interface InstallOperation {
   readonly kind: 'install'
   readonly sequence: number
+  /** Only the state is replaced: the log has the snapshot's end and stays, with all that follows. */
+  readonly keepsLog: boolean
   readonly hardState: HardState | undefined
   readonly snapshot: SnapshotMark
   readonly end: LogEnd
@@ -221,6 +223,6 @@ export interface Ready {
   readonly snapshotsWanted: readonly NodeId[]
   /** The configuration that counts from now on (set on append, on truncation and on install). */
   readonly configuration: Configuration | undefined
-  /** The first evidence of damage since the last call; the node must act on it (stop serving, compare, reinstall). */
+  /** The first evidence of damage since the last call; the node must act on it. */
   readonly corruption: Corruption | undefined
 }

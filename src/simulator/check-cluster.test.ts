@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { ClusterChecker, type NodeStatus } from './check-cluster.ts'
 
+const member = { id: 7n, host: 'n1', port: 2380, isLearner: false, isBecomingVoter: false, isPublished: true }
 const status: NodeStatus = {
   isLeader: false,
   term: 3,
@@ -9,6 +10,7 @@ const status: NodeStatus = {
   appliedIndex: 5,
   digest: 77,
   commitChain: 9,
+  members: [member],
 }
 
 function promises(act: (checker: ClusterChecker) => void): string[] {
@@ -50,6 +52,7 @@ const broken: [string, string, number, Partial<NodeStatus>][] = [
   ['only what is committed is applied', 'n3', 1, { appliedIndex: 6 }],
   ['equal chain at equal index', 'n3', 1, { commitChain: 10 }],
   ['equal digest at equal index', 'n3', 1, { digest: 78 }],
+  ['equal members at equal index', 'n3', 1, { members: [{ ...member, isLearner: true }] }],
 ]
 for (const [promise, node, life, change] of broken) {
   test(`rejected once: ${promise}`, () => {

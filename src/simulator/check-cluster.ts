@@ -1,9 +1,11 @@
 /**
  * What must hold between the nodes of one group at every moment, checked as it happens: at most one leader a term;
  * a node's term and commit index never fall within one life; at equal commit index equal chain; at equal applied index
- * equal state digest.
+ * equal state digest and equal members.
  */
+import { formatId } from '../base/index.ts'
 import type { Violation } from './history.ts'
+import type { ListedMember } from './server-seam.ts'
 
 export interface NodeStatus {
   readonly isLeader: boolean
@@ -14,6 +16,8 @@ export interface NodeStatus {
   readonly digest: number
   /** Chain at the commit index, where the node can tell. */
   readonly commitChain: number | undefined
+  /** The members at the applied index, where the node can tell. */
+  readonly members: readonly ListedMember[] | undefined
 }
 
 export class ClusterChecker {
@@ -22,6 +26,7 @@ export class ClusterChecker {
   readonly #commits = new Map<string, { life: number; index: number; term: number }>()
   readonly #chains = new Map<number, { chain: number; node: string }>()
   readonly #digests = new Map<number, { digest: number; node: string }>()
+  readonly #members = new Map<number, { members: string; node: string }>()
 
   /** Takes what `node` says about itself; `life` changes at every start. */
   observe(node: string, life: number, status: NodeStatus): void {
@@ -51,6 +56,18 @@ export class ClusterChecker {
         `${node} and ${first.node} differ at ${status.appliedIndex}`,
       )
     }
+    if (status.members !== undefined) {
+      this.#compareMembers(node, status.appliedIndex, describeMembers(status.members))
+    }
+  }
+
+  #compareMembers(node: string, index: number, members: string): void {
+    const first = this.#members.get(index)
+    if (first === undefined) this.#members.set(index, { members, node })
+    else if (first.members !== members) {
+      const facts = `${node} has ${members}, ${first.node} had ${first.members} at ${index}`
+      this.#report('equal members at equal index', facts)
+    }
   }
 
   #leader(node: string, term: number): void {
@@ -77,4 +94,12 @@ export class ClusterChecker {
     const isKnown = this.violations.some((known) => known.promise === promise && known.facts === facts)
     if (!isKnown) this.violations.push({ promise, facts })
   }
+}
+
+function describeMembers(members: readonly ListedMember[]): string {
+  const describe = ({ id, host, port, isLearner, isBecomingVoter, isPublished }: ListedMember): string => {
+    const role = isLearner ? (isBecomingVoter ? 'is to vote' : 'learns') : 'votes'
+    return `${formatId(id)} at ${host}:${port} ${role}${isPublished ? '' : ' unpublished'}`
+  }
+  return members.map(describe).join(', ')
 }

@@ -8,8 +8,10 @@ import type { SimulationOptions } from './options.ts'
 import type { Scheduler } from './scheduler.ts'
 import type { ServerMember, SimulatedServer, StartServer } from './server-seam.ts'
 
-/** Peer port of every server. */
-const peerPort = 2380
+/** Peer port of every server at first. */
+export const peerPort = 2380
+/** Machines beyond the first members, for those that join. */
+const spareMachines = 2
 /** How a server says that it found its files damaged. */
 const damageCodes = ['data-damaged', 'data-wrong-cluster', 'format-unsupported'] as const
 /** How often every running server is asked for its status. */
@@ -34,6 +36,24 @@ export interface ClusterNode {
   isRotten: boolean
   isLost: boolean
   lives: number
+  /** How its program is started; undefined: it is no member, and nobody starts it. */
+  seat: Seat | undefined
+}
+
+/** What the operator has made of a machine: a member with a data directory. */
+export interface Seat {
+  /** 0n until the operator has seen the first members listed. */
+  memberId: bigint
+  /** Those it is told about when it starts for the first time. */
+  members: readonly ServerMember[]
+  readonly isJoining: boolean
+  port: number
+  /** The data directory. */
+  data: object
+  /** The directory was lost after it was in use: whoever starts here under the old identity must be refused. */
+  wipe: 'none' | 'wiped' | 'refused'
+  /** Its removal was asked for: it may end by itself, because it is told so. */
+  isRemoved: boolean
 }
 
 /** Machines, the servers on them, and their lives. */
@@ -48,7 +68,6 @@ export class SimulatedCluster {
   readonly #random: SeededRandom
   readonly #options: SimulationOptions
   readonly #startServer: StartServer
-  readonly #members: readonly ServerMember[]
 
   constructor(setup: {
     scheduler: Scheduler
@@ -63,21 +82,25 @@ export class SimulatedCluster {
     this.#startServer = setup.startServer
     this.network = new SimulatedNetwork({ scheduler, random: random.fork() })
     this.network.setDelay({ least: options.networkDelayMs / 5, typical: options.networkDelayMs })
-    this.nodes = Array.from({ length: options.nodes }, (_, i) => {
+    const names = Array.from({ length: options.nodes }, (_, i) => `n${i + 1}`)
+    const members = names.map((name) => ({ name, host: name, port: peerPort }))
+    const spares = options.members ? spareMachines : 0
+    this.nodes = Array.from({ length: options.nodes + spares }, (_, i) => {
       const name = `n${i + 1}`
       const machine = new SimulatedMachine({ name, scheduler, network: this.network, random: random.fork() })
-      return { name, machine, life: undefined, isRotten: false, isLost: false, lives: 0 }
+      const seat = i < options.nodes ? newSeat({ memberId: 0n, members, isJoining: false }) : undefined
+      return { name, machine, life: undefined, isRotten: false, isLost: false, lives: 0, seat }
     })
-    this.#members = this.nodes.map(({ name }) => ({ name, host: name, port: peerPort }))
     this.#observe()
   }
 
   startAll(): void {
-    for (const node of this.wholeNodes) if (node.life === undefined) this.start(node)
+    for (const node of this.nodes) this.restart(node)
   }
 
   start(node: ClusterNode): void {
     assert(node.life === undefined, `${node.name} is not running`)
+    const seat = present(node.seat, `${node.name} is a member`)
     const world = node.machine.boot()
     const life: ServerLife = {
       node,
@@ -89,8 +112,11 @@ export class SimulatedCluster {
     node.life = life
     const setup = {
       name: node.name,
-      members: this.#members,
+      self: { name: node.name, host: node.name, port: seat.port },
+      members: seat.members,
+      isJoining: seat.isJoining,
       dataDirectory: '/data',
+      data: seat.data,
       world,
       tuning: this.#options.tuning,
       logger: { log: (_level: LogLevel, event: string) => this.#mark(event) },
@@ -111,7 +137,31 @@ export class SimulatedCluster {
 
   /** Nodes that may be asked to serve in the end. */
   get wholeNodes(): readonly ClusterNode[] {
-    return this.nodes.filter((node) => !node.isLost)
+    return this.nodes.filter((node) => !node.isLost && node.seat !== undefined)
+  }
+
+  /** Starts a member that was added, on this machine and with an empty directory, whatever ran here before. */
+  join(node: ClusterNode, memberId: bigint, members: readonly ServerMember[]): void {
+    this.retire(node)
+    node.machine.wipe()
+    node.seat = newSeat({ memberId, members, isJoining: true })
+    this.start(node)
+  }
+
+  /** The machine is no member's any more. */
+  retire(node: ClusterNode): void {
+    this.kill(node)
+    node.seat = undefined
+  }
+
+  /** The member's disk is lost with all that is on it; nobody starts it again before somebody says so. */
+  wipe(node: ClusterNode): void {
+    const seat = present(node.seat, `${node.name} is a member`)
+    this.crash(node)
+    node.machine.wipe()
+    seat.data = {}
+    seat.wipe = 'wiped'
+    this.#mark('disk-wiped')
   }
 
   /** Flips a bit in some of the files of this node, and ends it: only the next start reads all of them. */
@@ -174,13 +224,15 @@ export class SimulatedCluster {
   #stoppedItself(life: ServerLife, reason: unknown): void {
     if (life.isOver) return
     const { node } = life
+    if (this.#leavesForGood(node, reason)) return
     if (node.isRotten && isQuorateError(reason, ...damageCodes)) {
       node.isLost = true
       this.#mark('rot-noticed')
       this.kill(node)
       return
     }
-    const isExcused = isQuorateError(reason, 'disk-failed', 'disk-full')
+    const hasNotJoined = node.seat?.isJoining === true && isQuorateError(reason, 'no-leader')
+    const isExcused = isQuorateError(reason, 'disk-failed', 'disk-full') || hasNotJoined
     if (!isExcused) {
       this.violations.push({
         promise: 'a server stops only for a reason',
@@ -191,10 +243,31 @@ export class SimulatedCluster {
     this.#startLater(node)
   }
 
+  /** A member that lost its data or was removed is told so by the others, and ends with the code that says which. */
+  #leavesForGood(node: ClusterNode, reason: unknown): boolean {
+    const seat = present(node.seat, 'a life belongs to a member')
+    if (seat.wipe !== 'none' && isQuorateError(reason, 'data-wiped')) {
+      seat.wipe = 'refused'
+      this.#mark('wiped-refused')
+      this.kill(node)
+      return true
+    }
+    // Where it never came to join, it is told that nobody was added.
+    const isTold = isQuorateError(reason, 'member-not-found', 'handshake-refused')
+    if (!seat.isRemoved || !isTold) return false
+    this.#mark('removed-ended')
+    this.retire(node)
+    return true
+  }
+
+  /** What is down and may run is started: a wiped member only by whoever wiped it. */
+  restart(node: ClusterNode): void {
+    const mayRun = node.seat !== undefined && node.seat.wipe === 'none' && !node.isLost
+    if (node.life === undefined && mayRun) this.start(node)
+  }
+
   #startLater(node: ClusterNode): void {
-    this.scheduler.after(500, () => {
-      if (node.life === undefined && !node.isLost) this.start(node)
-    })
+    this.scheduler.after(500, () => this.restart(node))
   }
 
   #mark(event: string): void {
@@ -209,6 +282,10 @@ export class SimulatedCluster {
     }
     this.scheduler.after(observeEveryMs, () => this.#observe())
   }
+}
+
+function newSeat(seat: Pick<Seat, 'memberId' | 'members' | 'isJoining'>): Seat {
+  return { ...seat, port: peerPort, data: {}, wipe: 'none', isRemoved: false }
 }
 
 function explain(reason: unknown): string {

@@ -97,6 +97,8 @@ export interface SimulatedDisk extends Disk {
   setLatency(latency: DiskLatency): void
   /** Takes back `failNext`, `setFaults` and `setLatency`; damage done stays. */
   clearFaults(): void
+  /** Every file is gone, as on a new disk; no process may use it. */
+  wipe(): void
   /** Flips one bit of each byte in [first, end) of the file, on the medium and in the cache. */
   rot(path: string, range: { first: number; end: number }): void
 
@@ -145,7 +147,7 @@ class MemoryDisk implements SimulatedDisk {
   #latency: DiskLatency
   #faults: DiskFaults
   #failures: Failure[] = []
-  readonly #tree = new DiskTree()
+  #tree = new DiskTree()
   readonly #fileWorld: DiskFileWorld
   readonly #inFlight = new Set<InFlight>()
   #process: DiskProcess = newProcess()
@@ -276,6 +278,11 @@ class MemoryDisk implements SimulatedDisk {
     this.#failures = []
     this.#faults = {}
     this.#latency = this.#healthyLatency
+  }
+
+  wipe(): void {
+    assert(this.#inFlight.size === 0, 'no process uses a disk that is wiped')
+    this.#tree = new DiskTree()
   }
 
   rot(path: string, range: { first: number; end: number }): void {

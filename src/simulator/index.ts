@@ -4,8 +4,9 @@
  * checkers decide whether every promise was kept. One seed is one run, event by event.
  *
  * Words. A *machine* has a disk, clocks and a name in the network; a *process* is one life of a program on it. The
- * *nemesis* injects faults. A *record* is everything one revision changed; the *log* is all records. A *call* is what
- * a client asked and was answered; its outcome may be unknown. A *sighting* is the moment somebody saw a revision.
+ * *nemesis* injects faults; the *operator* changes the members. A *record* is everything one revision changed; the *log* is
+ * all records. A *call* is what a client asked and was answered; its outcome may be unknown. A *sighting* is the moment
+ * somebody saw a revision.
  *
  * Invariants.
  * 1. Nothing here asks the real world for anything: time, order and chance come from `Scheduler` and the seed. Two runs
@@ -21,8 +22,7 @@
  * revisions), Wing and Gong 1993 and Lowe 2017 (linearizability by search), "All File Systems Are Not Created Equal"
  * (OSDI 2014; what a crash leaves), "Can Applications Recover from fsync Failures?" (ATC 2020).
  *
- * Left out: misdirected writes and disks that lie about a sync; reordering inside a connection (TCP does not); the
- * membership of a cluster is fixed for a run.
+ * Left out: misdirected writes and disks that lie about a sync; reordering inside a connection (TCP does not).
  */
 
 export { ClusterChecker, type NodeStatus } from './check-cluster.ts'
@@ -77,6 +77,8 @@ export { startQuorate } from './quorate-server.ts'
 export { reduceRun } from './reduce.ts'
 export { type ScheduledEvent, Scheduler } from './scheduler.ts'
 export type {
+  ListedMember,
+  MembersRequest,
   ServerAnswer,
   ServerMember,
   ServerRequest,

@@ -1,4 +1,4 @@
-import { present, type SeededRandom } from '../base/index.ts'
+import { assert, present, type SeededRandom } from '../base/index.ts'
 import type { Disk, Entropy, Network, Time } from '../io/index.ts'
 import { createSimulatedDisk, type SimulatedDisk } from './disk.ts'
 import { createSimulatedEntropy } from './entropy.ts'
@@ -85,6 +85,12 @@ export class SimulatedMachine {
     this.#process = undefined
     this.#network.processDied(this.name)
     this.disk.kill()
+  }
+
+  /** An empty disk in the place of the old one, while no program runs. */
+  wipe(): void {
+    assert(this.#process === undefined, `no program runs on ${this.name}`)
+    this.disk.wipe()
   }
 
   pause(): void {

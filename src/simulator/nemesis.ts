@@ -76,9 +76,7 @@ function createFaults(
   const heal = (): void => network.heal()
   const othersThan = (node: ClusterNode): string[] =>
     cluster.nodes.filter((other) => other !== node).map((other) => other.name)
-  const restart = (node: ClusterNode) => (): void => {
-    if (node.life === undefined && !node.isLost) cluster.start(node)
-  }
+  const restart = (node: ClusterNode) => (): void => cluster.restart(node)
   return {
     crash: (node) => {
       cluster.crash(node)
@@ -94,7 +92,8 @@ function createFaults(
     },
     // Long enough to miss more than the log of the others keeps.
     absence: (node) => {
-      if (cluster.nodes.some((other) => other !== node && other.life === undefined)) return nothingToUndo
+      const isDown = ({ seat, life }: ClusterNode): boolean => seat !== undefined && life === undefined
+      if (cluster.nodes.some((other) => other !== node && isDown(other))) return nothingToUndo
       if (random.chance(0.5)) cluster.crash(node)
       else cluster.kill(node)
       return restart(node)

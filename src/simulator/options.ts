@@ -40,6 +40,8 @@ export interface SimulationOptions {
   readonly extensions: boolean
   /** Bits rot in files of one node, once. Only in a cluster: the others have what it loses. */
   readonly rot: boolean
+  /** Members come, go, move and lose their disks. Not together with `rot`: a majority keeps what was acknowledged. */
+  readonly members: boolean
   readonly networkDelayMs: number
   readonly tuning: ServerTuning
 }
@@ -50,7 +52,7 @@ export function drawOptions(seed: number): SimulationOptions {
   const faults = drawFaults(random)
   const heartbeatMs = random.pick([20, 50, 100])
   const nodes = random.chance(0.25) ? 1 : 3
-  return {
+  const drawn = {
     nodes,
     clients: random.between(2, 7),
     keys: random.between(1, 9),
@@ -74,6 +76,8 @@ export function drawOptions(seed: number): SimulationOptions {
       windowBytesMax: random.pick([256, 4096, 1_048_576]),
     },
   }
+  const members = random.chance(0.3)
+  return { ...drawn, members, rot: drawn.rot && !members }
 }
 
 function drawFaults(random: SeededRandom): FaultKind[] {

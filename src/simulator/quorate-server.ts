@@ -1,4 +1,11 @@
-import { bytesFromLatin1, emptyBytes, latin1FromBytes, QuorateError, SeededRandom } from '../base/index.ts'
+import {
+  bytesFromLatin1,
+  emptyBytes,
+  latin1FromBytes,
+  present,
+  QuorateError,
+  SeededRandom,
+} from '../base/index.ts'
 import {
   type Applied,
   type Compare,
@@ -12,13 +19,16 @@ import {
   type WriteCommand,
 } from '../consistent-core/index.ts'
 import type { Time } from '../io/index.ts'
-import { defaultGroupLimits, openNode, type QuorateNode } from '../node/index.ts'
-import { createMemoryBackend, createStore, type MemoryBackend } from '../store/index.ts'
+import { defaultGroupLimits, type Member, openNode, parseAddress, type QuorateNode } from '../node/index.ts'
+import { createMemoryBackend, createStore, type MemoryBackend, type StoreReader } from '../store/index.ts'
 import type { WatchRequest } from './check-watch.ts'
 import type { ModelCompare, ModelPair, ModelRequest, ModelResult, SimpleResult } from './kv-model.ts'
 import type {
+  ListedMember,
+  MembersRequest,
   RequestStamp,
   ServerAnswer,
+  ServerMember,
   ServerRequest,
   ServerSetup,
   ServerWatchMessage,
@@ -33,15 +43,21 @@ const revisionTimeoutMs = 1_000
 const watchBytesMax = 4_096
 const leaseTtlSecondsMin = 1
 
-/** What the stores of a cluster hold durably goes from one life to the next; a cluster is known by its member list. */
-const storesOf = new WeakMap<ServerSetup['members'], Map<string, StoreOfMachine>>()
+/** What a store holds durably goes with its data directory from one life to the next. */
+const stores = new WeakMap<object, StoreOfMachine>()
 
 export const startQuorate: StartServer = (setup) => {
-  const stores = storesOf.get(setup.members) ?? new Map<string, StoreOfMachine>()
-  storesOf.set(setup.members, stores)
-  const store = stores.get(setup.name) ?? new StoreOfMachine(setup.seed)
-  stores.set(setup.name, store)
+  const store = stores.get(setup.data) ?? new StoreOfMachine(setup.seed)
+  stores.set(setup.data, store)
   return start(setup, store)
+}
+
+/**
+ * The durable store in a data directory, for whoever rots it: what a read of it returns is what it holds, and changing
+ * those bytes changes it behind the program's back.
+ */
+export function storeOf(data: ServerSetup['data']): StoreReader {
+  return present(stores.get(data)?.backend, 'a program has run in this directory')
 }
 
 /** The store of one machine: durable as the machine is, its commits as slow as a disk. */
@@ -54,7 +70,17 @@ class StoreOfMachine {
     this.#random = new SeededRandom(seed)
   }
 
-  open(time: Time): MemoryBackend {
+  get backend(): MemoryBackend | undefined {
+    return this.#backend
+  }
+
+  /** Empty when the directory is new: whoever removes it removes what the store held. */
+  async open({ disk, time }: ServerSetup['world'], directory: string): Promise<MemoryBackend> {
+    if (!(await disk.exists(directory))) {
+      this.#backend?.crash()
+      this.#backend = undefined
+      await disk.makeDirectory(directory)
+    }
     this.#time = time
     const schedule = (finish: () => void): Promise<void> =>
       new Promise((resolve, reject) => {
@@ -73,25 +99,23 @@ class StoreOfMachine {
 }
 
 async function start(setup: ServerSetup, store: StoreOfMachine): Promise<SimulatedServer> {
-  const { world, tuning, members, name } = setup
+  const { world, tuning, members, name, self } = setup
   let core: ConsistentCore | undefined
   let failed: (error: unknown) => void = () => undefined
   const stopped = new Promise<unknown>((resolve) => {
     failed = resolve
   })
-  const self = members.find((member) => member.name === name)
-  const urlOf = (member: { host: string; port: number }): string => `http://${member.host}:${member.port}`
   const node = await openNode<Applied>({
     ...world,
     logger: setup.logger,
     dataDirectory: setup.dataDirectory,
     name,
-    peerUrls: self === undefined ? [] : [urlOf(self)],
+    peerUrls: [urlOf(self)],
     clientUrls: [],
-    listenPeerAddress: self === undefined ? undefined : { host: self.host, port: self.port },
+    listenPeerAddress: { host: self.host, port: self.port },
     initialCluster: members.map((member) => ({ name: member.name, peerUrls: [urlOf(member)] })),
     initialToken: 'simulation',
-    initialState: 'new',
+    initialState: setup.isJoining ? 'existing' : 'new',
     dialAddresses: new Map(),
     limits: {
       ...defaultGroupLimits,
@@ -107,7 +131,7 @@ async function start(setup: ServerSetup, store: StoreOfMachine): Promise<Simulat
       flushIntervalMs: 50,
     },
     segmentBytesMax: tuning.segmentBytesMax,
-    openBackend: () => Promise.resolve(store.open(world.time)),
+    openBackend: (directory) => store.open(world, directory),
     createMachine: (backend) => {
       core = createConsistentCore({ store: createStore(backend), leaseTtlSecondsMin })
       return core
@@ -138,6 +162,13 @@ class QuorateUnderSimulation implements SimulatedServer {
 
   async execute(request: ServerRequest): Promise<ServerAnswer> {
     switch (request.kind) {
+      case 'memberList':
+      case 'memberAdd':
+      case 'memberRemove':
+      case 'memberPromote':
+      case 'memberUpdate':
+      case 'transferLeadership':
+        return this.#members(request)
       case 'keyValue':
         return this.#keyValue(request)
       case 'compact':
@@ -197,12 +228,42 @@ class QuorateUnderSimulation implements SimulatedServer {
   }
 
   status(): ReturnType<SimulatedServer['status']> {
-    const { role, term, commitIndex, appliedIndex, digest } = this.#node.group.status()
-    return { isLeader: role === 'leader', term, commitIndex, appliedIndex, digest, commitChain: undefined }
+    const { group } = this.#node
+    const { role, term, commitIndex, appliedIndex, digest, configurationIndex } = group.status()
+    // One that joins begins with the members it was told, which are newer than what it has applied.
+    const members = configurationIndex === 0 ? undefined : group.members().map(listed)
+    const isLeader = role === 'leader'
+    return { isLeader, term, commitIndex, appliedIndex, digest, commitChain: undefined, members }
   }
 
   stop(): Promise<void> {
     return this.#node.stop()
+  }
+
+  async #members(request: MembersRequest): Promise<ServerAnswer> {
+    const { group } = this.#node
+    const options = { timeoutMs: callTimeoutMs }
+    const answer = (members: readonly Member[]): ServerAnswer => {
+      return { revision: this.#core.revision, result: undefined, members: members.map(listed) }
+    }
+    switch (request.kind) {
+      case 'memberList':
+        await group.readBarrier(options)
+        return answer(group.members())
+      case 'memberAdd': {
+        const { added, members } = await group.addMember([urlOf(request.peer)], request.isLearner, options)
+        return { ...answer(members), added: added.id }
+      }
+      case 'memberRemove':
+        return answer(await group.removeMember(request.id, options))
+      case 'memberPromote':
+        return answer(await group.promoteMember(request.id, options))
+      case 'memberUpdate':
+        return answer(await group.updateMember(request.id, [urlOf(request.peer)], options))
+      case 'transferLeadership':
+        await group.transferLeadership(request.to, options)
+        return answer(group.members())
+    }
   }
 
   async #keyValue(call: Extract<ServerRequest, { kind: 'keyValue' }>): Promise<ServerAnswer> {
@@ -251,6 +312,16 @@ class QuorateUnderSimulation implements SimulatedServer {
     await this.#node.group.confirmLeadership({ timeoutMs: callTimeoutMs })
     return this.#core.renewLease(id, this.#time.monotonicMs())
   }
+}
+
+function urlOf(peer: ServerMember): string {
+  return `http://${peer.host}:${peer.port}`
+}
+
+function listed(member: Member): ListedMember {
+  const { id, name, peerUrls, isLearner, promoteWhenReady } = member
+  const { host, port } = parseAddress(peerUrls[0] ?? '')
+  return { id, host, port, isLearner, isBecomingVoter: promoteWhenReady, isPublished: name !== '' }
 }
 
 function operationOf(request: ModelRequest, atRevision = 0): Operation {

@@ -1,4 +1,5 @@
-// The real node under the simulator: seeds that failed before, then a minute of others, one node and three, each twice.
+// The real node under the simulator: seeds that failed before, then a minute of others, one node and three, with members
+// that stay and with members that change, each twice.
 // SIMULATION_SEED sets the first of the others. One seed again: npm run simulate -- --from SEED --seeds 1
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
@@ -20,7 +21,14 @@ async function passes(t: TestContext, seed: number, options: SimulationOptions):
 function shortened(seed: number, change: Partial<SimulationOptions>): SimulationOptions {
   const drawn = drawOptions(seed)
   const faultEveryMs = Math.min(drawn.faultEveryMs, 700)
-  return { ...drawn, faultEveryMs, chaosMs: 4_000, thinkMs: Math.max(drawn.thinkMs, 30), ...change }
+  return {
+    ...drawn,
+    faultEveryMs,
+    chaosMs: 4_000,
+    thinkMs: Math.max(drawn.thinkMs, 30),
+    members: false,
+    ...change,
+  }
 }
 
 for (const line of readFileSync(new URL('./seeds.txt', import.meta.url), 'utf8').split('\n')) {
@@ -43,4 +51,12 @@ for (const { nodes, seeds } of [
       assert.ok(calls.answered > 10, 'the cluster served')
     })
   }
+}
+
+for (let seed = firstSeed; seed < firstSeed + 6; seed++) {
+  test(`members change, seed ${seed}: every promise is kept, and the run repeats`, async (t) => {
+    const { calls, changes } = await passes(t, seed, shortened(seed, { nodes: 3, rot: false, members: true }))
+    assert.ok(calls.answered > 10, 'the cluster served')
+    assert.ok(changes.size > 0, 'members changed')
+  })
 }

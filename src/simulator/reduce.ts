@@ -37,6 +37,7 @@ function smallerOptions(options: SimulationOptions): SimulationOptions[] {
   if (options.chaosMs > 500) smaller.push({ ...options, chaosMs: Math.ceil(options.chaosMs / 2) })
   if (options.clients > 1) smaller.push({ ...options, clients: options.clients - 1 })
   if (options.keys > 1) smaller.push({ ...options, keys: 1 })
+  if (options.members) smaller.push({ ...options, members: false })
   if (options.leases) smaller.push({ ...options, leases: false })
   if (options.compaction) smaller.push({ ...options, compaction: false })
   return smaller

@@ -44,7 +44,7 @@ test('a request in flight through a follower is answered when the leader dies, l
   story.assertSound()
 })
 
-test('a paused leader with requests in its socket says neither success nor anything old', async () => {
+test('a paused leader with requests in its socket claims no success that is not one, and says nothing old', async () => {
   const story = new Story(3)
   const old = await story.leader()
   await story.putUntilAnswered([old], 'before')
@@ -53,9 +53,11 @@ test('a paused leader with requests in its socket says neither success nor anyth
   await story.putUntilAnswered(story.others(old), 'after')
   old.machine.resume()
   const [write, read] = await story.scheduler.complete(waiting)
-  assert.notEqual(write.kind, 'answered')
+  // What it takes up only once it has heard of the new leader goes there, and may well happen: then it is the newest.
+  const newest = write.kind === 'answered' ? 'stale' : 'after'
+  assert.equal(await story.get(present(story.others(old)[0], 'there are others')), newest)
   if (read.kind === 'answered' && read.answer.result?.kind === 'range') {
-    assert.equal(read.answer.result.pairs[0]?.value, 'after')
+    assert.ok(['after', newest].includes(read.answer.result.pairs[0]?.value ?? 'none'))
   }
   story.assertSound()
 })

@@ -24,11 +24,15 @@ export interface ServerMember {
 }
 
 export interface ServerSetup {
-  /** Which of the members this is. */
   readonly name: string
+  /** Where this server listens, and where the others look for it. */
+  readonly self: ServerMember
+  /** At the first start of the cluster all members, this one among them; for one that joins, those to ask. */
   readonly members: readonly ServerMember[]
-  /** The directory is empty at the first start only. */
+  readonly isJoining: boolean
   readonly dataDirectory: string
+  /** Stands for the data directory: the same object exactly as long as it holds the same data. */
+  readonly data: object
   readonly world: MachineWorld
   readonly tuning: ServerTuning
   /** Event names are counted: they tell which rare states a run has reached. */
@@ -67,12 +71,38 @@ export type ServerRequest =
   | { readonly kind: 'leaseGrant'; readonly id: bigint; readonly ttlSeconds: number }
   | { readonly kind: 'leaseRevoke'; readonly id: bigint }
   | { readonly kind: 'leaseRenew'; readonly id: bigint }
+  | MembersRequest
+
+/** Reads or changes the members. Every server takes them but the last, which only the leader takes. */
+export type MembersRequest =
+  /** As of a moment after the call. */
+  | { readonly kind: 'memberList' }
+  | { readonly kind: 'memberAdd'; readonly peer: ServerMember; readonly isLearner: boolean }
+  | { readonly kind: 'memberRemove'; readonly id: bigint }
+  | { readonly kind: 'memberPromote'; readonly id: bigint }
+  | { readonly kind: 'memberUpdate'; readonly id: bigint; readonly peer: ServerMember }
+  | { readonly kind: 'transferLeadership'; readonly to: bigint }
+
+/** One member as the servers list it. */
+export interface ListedMember {
+  readonly id: bigint
+  readonly host: string
+  readonly port: number
+  readonly isLearner: boolean
+  /** Added as a voter, and a learner only until it has caught up. */
+  readonly isBecomingVoter: boolean
+  /** It has started and told the others about itself. */
+  readonly isPublished: boolean
+}
 
 export interface ServerAnswer {
   /** That of the header: the state that the answer saw or made. */
   readonly revision: number
   /** Undefined for all but `keyValue`. */
   readonly result: ModelResult | undefined
+  /** Of a `MembersRequest`: the members afterwards, and who was added. */
+  readonly members?: readonly ListedMember[]
+  readonly added?: bigint
 }
 
 export type ServerWatchMessage =

@@ -13,6 +13,7 @@ function shortOptions(seed: number, change: Partial<SimulationOptions> = {}): Si
     faultEveryMs: 300,
     thinkMs: 30,
     extensions: false,
+    members: false,
     rot: false,
     ...change,
   }

@@ -11,6 +11,7 @@ import { type CallResult, ClientPaths, type Recorder, SimulatedClient } from './
 import { SimulatedCluster } from './cluster.ts'
 import type { RecordedCall, Sighting, Violation } from './history.ts'
 import { clockRateMax, Nemesis } from './nemesis.ts'
+import { Operator } from './operator.ts'
 import { drawOptions, type FaultKind, type SimulationOptions } from './options.ts'
 import { Scheduler } from './scheduler.ts'
 import type { ServerRequest, StartServer } from './server-seam.ts'
@@ -27,6 +28,8 @@ export interface SimulationResult {
   readonly calls: { readonly answered: number; readonly failed: number; readonly unknown: number }
   readonly revisions: number
   readonly faults: ReadonlyMap<FaultKind, number>
+  /** Changes of members that were answered, and disks wiped. */
+  readonly changes: ReadonlyMap<string, number>
   /** How often the servers logged each event: what this run has reached. */
   readonly marks: ReadonlyMap<string, number>
   /** Starts of servers beyond the first of each. */
@@ -68,6 +71,7 @@ class Run {
   readonly #collector = new LogCollector()
   readonly #recorder: Recorder
   readonly #watchers: SimulatedWatcher[] = []
+  readonly #operator: Operator | undefined
   readonly #violations: Violation[] = []
   readonly #startedFirst: number
 
@@ -77,13 +81,20 @@ class Run {
     this.#random = new SeededRandom(seed)
     const random = this.#random.fork()
     this.#cluster = new SimulatedCluster({ scheduler: this.#scheduler, random, options, startServer })
-    this.#startedFirst = this.#cluster.nodes.length
+    this.#startedFirst = options.nodes
     this.#paths = new ClientPaths(this.#cluster, this.#random.fork())
     this.#recorder = {
       calls: [],
       leases: [],
       violations: [],
       recordedRevision: () => this.#collector.contiguousRevision,
+    }
+    if (options.members) {
+      this.#operator = new Operator({
+        cluster: this.#cluster,
+        paths: this.#paths,
+        random: this.#random.fork(),
+      })
     }
   }
 
@@ -93,16 +104,23 @@ class Run {
     this.#startWatchers()
     const clients = Array.from({ length: this.#options.clients }, (_, i) => this.#createClient(`c${i + 1}`))
     if (this.#options.rot) this.#rotLater(this.#random.fork())
-    const ended = Promise.all(clients.map((client) => client.run()))
+    const ended = Promise.all([...clients.map((client) => client.run()), this.#operator?.run()])
     const nemesis = new Nemesis(this.#cluster, this.#random.fork(), this.#options)
     await scheduler.run(this.#options.chaosMs)
     nemesis.stop()
+    this.#operator?.stop()
     this.#cluster.heal()
     const healedAt = scheduler.now
     // The load goes on while the cluster heals: agreement must not need silence.
     await scheduler.run(Math.min(2_000, this.#options.healMs / 4))
     for (const client of clients) client.stop()
     await scheduler.complete(ended)
+    if (this.#operator !== undefined) {
+      await scheduler.complete(
+        this.#operator.settle(healedAt + this.#options.healMs),
+        2 * this.#options.healMs,
+      )
+    }
     await this.#checkRecovery(healedAt + this.#options.healMs)
     return this.#result(nemesis)
   }
@@ -295,6 +313,7 @@ class Run {
     const violations = [
       ...this.#violations,
       ...this.#recorder.violations,
+      ...(this.#operator?.violations ?? []),
       ...this.#cluster.violations,
       ...this.#cluster.checker.violations,
       ...this.#collector.violations,
@@ -317,6 +336,7 @@ class Run {
       calls: { answered: count('answered'), failed: count('failed'), unknown: count('unknown') },
       revisions: log.length,
       faults: nemesis.counts,
+      changes: this.#operator?.counts ?? new Map(),
       marks: this.#cluster.marks,
       restarts: this.#cluster.nodes.reduce((sum, node) => sum + node.lives, 0) - this.#startedFirst,
     }
@@ -334,7 +354,8 @@ function allSightings(calls: readonly RecordedCall[], sightings: readonly Sighti
 /** One line a run. */
 export function describeRun(result: SimulationResult): string {
   const { answered, failed, unknown } = result.calls
-  const faults = [...result.faults].map(([kind, count]) => `${kind}=${count}`).join(' ')
+  const counts = (map: ReadonlyMap<string, number>): string =>
+    map.size === 0 ? 'none' : [...map].map(([kind, count]) => `${kind}=${count}`).join(' ')
   return [
     `seed ${result.seed}`,
     result.violations.length === 0 ? 'ok' : 'FAILED',
@@ -345,6 +366,7 @@ export function describeRun(result: SimulationResult): string {
     `virtual ${(result.virtualMs / 1000).toFixed(1)} s`,
     `events ${result.events}`,
     `digest ${result.digest.toString(16).padStart(8, '0')}`,
-    `faults ${faults === '' ? 'none' : faults}`,
+    `faults ${counts(result.faults)}`,
+    ...(result.options.members ? [`changes ${counts(result.changes)}`] : []),
   ].join('  ')
 }

@@ -23,6 +23,8 @@ export interface SnapshotStore {
    * is called between disk writes.
    */
   save(mark: SnapshotMark, next: () => Uint8Array | undefined): Promise<SnapshotFile>
+  /** Takes a snapshot off the list, because of what it holds: its file goes with the next `prune`. */
+  forget(file: SnapshotFile): void
   /** Feeds every chunk in order. Error `data-damaged` names file and byte range; what was fed must be thrown away. */
   load(file: SnapshotFile, onChunk: (chunk: Uint8Array) => void | Promise<void>): Promise<void>
   /** Raw bytes of the file for a transfer: the same bytes make the same file on the other side. */

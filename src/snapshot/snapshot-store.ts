@@ -117,6 +117,11 @@ class FileStore implements SnapshotStore {
     }
   }
 
+  forget(file: SnapshotFile): void {
+    this.#files = this.#files.filter((other) => other !== file)
+    this.#reads.delete(file.path)
+  }
+
   async load(file: SnapshotFile, onChunk: (chunk: Uint8Array) => void | Promise<void>): Promise<void> {
     const { disk, time } = this.#options
     await this.#whileReading(file.path, async () => {

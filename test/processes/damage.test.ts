@@ -1,8 +1,9 @@
 // A file that was changed behind the program's back: the node names the file and the bytes, and does not guess.
 import assert from 'node:assert/strict'
-import { cpSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
+import { openLmdbStore } from '../../src/io-node/index.ts'
 import { bytes } from '../support/keys.ts'
 import { eventually, growLog, type ProcessNode, planCluster, runToEnd, smallFiles } from './harness.ts'
 import { Writers } from './writers.ts'
@@ -77,6 +78,33 @@ test('a damaged file is named with its bytes, and what can be rebuilt is rebuilt
     await node.end('SIGTERM')
   })
 
+  await t.test('a store that was closed in order is not read through', async () => {
+    restore()
+    await node.startReady()
+    assert.doesNotMatch(node.program.stderr, /store-verified/)
+    await node.end('SIGKILL')
+  })
+
+  await t.test(
+    'a value in the store, while the program was dead: it is noticed, and the store rebuilt',
+    async () => {
+      restore()
+      await node.startReady()
+      await node.end('SIGKILL')
+      await changeStore(node)
+      await node.startReady()
+      assert.match(node.program.stderr, /store-damaged.*does not hold what was written to it/)
+      await writers.check(node)
+      await node.end('SIGTERM')
+    },
+  )
+
+  await t.test('the state was found wrong, and there is nobody to take another from', async () => {
+    restore()
+    writeFileSync(join(node.directory, 'state-lost'), '')
+    assert.match(await refused(node), /found wrong, and there is no other voter to take it from/)
+  })
+
   await t.test('the store is gone and the newest snapshot damaged: the one before serves', async () => {
     restore()
     rmSync(join(node.directory, 'store'), { recursive: true })
@@ -99,6 +127,40 @@ test('a damaged file is named with its bytes, and what can be rebuilt is rebuilt
     assert.match(await refused(node), /no whole snapshot reaches that far\. Remove this member/)
   })
 })
+
+test('a member that was killed while its state was wrong takes it from the leader, and forgets no entry', async (t) => {
+  const cluster = await planCluster(t, 3, smallFiles)
+  await cluster.start()
+  const writers = new Writers(t, cluster.nodes, 16)
+  await writers.more(200)
+  const [node] = await cluster.followers()
+  assert.ok(node)
+  await growLog(node, async () => (await node.status()).group.lowWaterMark > 200)
+  await node.end('SIGKILL')
+  writeFileSync(join(node.directory, 'state-lost'), '')
+  await changeStore(node)
+  await writers.more(100)
+  node.start()
+  await node.program.printed('state-repaired')
+  await writers.more(100)
+  await writers.stop()
+  await cluster.agree()
+  await writers.check(node)
+  const { group } = await node.status()
+  assert.deepEqual(group.problems, [])
+  assert.equal(existsSync(join(node.directory, 'state-lost')), false)
+})
+
+/** Flips a bit of one value in the store of a node that does not run. */
+async function changeStore(node: ProcessNode): Promise<void> {
+  const store = await openLmdbStore(join(node.directory, 'store'))
+  const [row] = store.range('revisions', {})
+  assert.ok(row)
+  const value = Uint8Array.from(row.value)
+  value[value.length - 1] = (value.at(-1) ?? 0) ^ 0x40
+  await store.commit([{ table: 'revisions', changes: [{ key: row.key, value }] }])
+  await store.close()
+}
 
 async function refused(node: ProcessNode): Promise<string> {
   const { code, stderr } = await runToEnd(node.arguments)

@@ -6,6 +6,7 @@ import {
   type Configuration,
   type Entry,
   entryKind,
+  type InstallOperation,
   type LogRead,
   type Message,
   type Ready,
@@ -39,6 +40,7 @@ export interface TestNode {
   readonly issuedEntries: Map<number, Entry>
   issued(index: number): Entry | undefined
   state: Entry[]
+  isStateLost: boolean
   configuration: Configuration
   configurationIndex: number
   commitSeen: number
@@ -91,6 +93,7 @@ export class Cluster {
       issuedEntries,
       issued: (index) => issuedEntries.get(index),
       state: [...disk.state],
+      isStateLost: false,
       configuration: disk.configuration,
       configurationIndex: disk.configurationIndex,
       commitSeen: 0,
@@ -121,8 +124,10 @@ export class Cluster {
   /** Performs the oldest storage operation of a node. */
   completeStorage(node: TestNode): void {
     const operation = present(node.storage.shift(), 'an operation is under way')
-    node.disk.perform(operation, (snapshot) => present(this.#states.get(snapshot), 'a snapshot has bytes'))
-    if (operation.kind === 'install') this.#installed(node)
+    const stateOf = (snapshot: SnapshotMark): State =>
+      present(this.#states.get(snapshot), 'a snapshot has bytes')
+    node.disk.perform(operation, stateOf)
+    if (operation.kind === 'install') this.#installed(node, operation, stateOf(operation.snapshot))
     node.raft.storageCompleted(operation.sequence)
     for (const message of operation.after) this.#leave(node, message)
     this.pump(node)
@@ -177,6 +182,20 @@ export class Cluster {
     this.pump(node)
   }
 
+  /** The state of a node turns out to be wrong, and is thrown away. Its log stays. */
+  loseState(node: TestNode): void {
+    node.state = []
+    node.isStateLost = true
+    node.raft.stateLost()
+    this.pump(node)
+  }
+
+  /** A leader sends a snapshot of all it applied to one that asks for a state. */
+  giveState(leader: TestNode, to: NodeId): void {
+    this.compact(leader)
+    this.#sendSnapshot(leader, to)
+  }
+
   #take(node: TestNode, ready: Ready): void {
     for (const operation of ready.storage) this.#issue(node, operation)
     for (const change of ready.roleChanges) {
@@ -212,7 +231,7 @@ export class Cluster {
     this.#note('detail', `${node.id} ${describeOperation(operation)}`)
     node.storage.push(operation)
     if (operation.kind === 'install') {
-      node.issuedEntries.clear()
+      if (!operation.keepsLog) node.issuedEntries.clear()
       return
     }
     if (operation.truncateAfter !== undefined) {
@@ -235,13 +254,15 @@ export class Cluster {
     node.raft.applied(entry.index)
   }
 
-  #installed(node: TestNode): void {
-    const { disk } = node
-    assert(disk.state.length === disk.base.index, 'a snapshot holds everything up to its end')
-    this.#note('story', `${node.id} installs the snapshot at ${disk.base.index}/${disk.base.term}`)
-    node.state = [...disk.state]
-    node.configuration = disk.configuration
-    node.configurationIndex = disk.configurationIndex
+  #installed(node: TestNode, operation: InstallOperation, state: State): void {
+    const { end, configuration, configurationIndex } = operation.snapshot
+    assert(state.length === end.index, 'a snapshot holds everything up to its end')
+    const what = operation.keepsLog ? 'the state of the snapshot' : 'the snapshot'
+    this.#note('story', `${node.id} installs ${what} at ${end.index}/${end.term}`)
+    node.state = [...state]
+    node.isStateLost = false
+    node.configuration = configuration
+    node.configurationIndex = configurationIndex
   }
 
   #leave(node: TestNode, message: Message): void {
@@ -279,7 +300,10 @@ function describeOperation(operation: StorageOperation): string {
   const { hardState, sequence } = operation
   let text = `writes #${sequence}`
   if (hardState !== undefined) text += ` term ${hardState.term} vote ${hardState.vote}`
-  if (operation.kind === 'install') return `${text} snapshot ${operation.end.index}/${operation.end.term}`
+  if (operation.kind === 'install') {
+    const what = operation.keepsLog ? 'state of snapshot' : 'snapshot'
+    return `${text} ${what} ${operation.end.index}/${operation.end.term}`
+  }
   if (operation.truncateAfter !== undefined) text += ` cut after ${operation.truncateAfter}`
   if (operation.entries.length > 0) text += ` entries ${operation.entries.map(describeEntry).join(' ')}`
   return text

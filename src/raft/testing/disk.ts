@@ -44,7 +44,8 @@ export class TestDisk {
       this.hardState = operation.hardState
     }
     if (operation.kind === 'install') {
-      this.#install(operation.snapshot, stateOf(operation.snapshot))
+      // The store is not on this disk: only what a restart builds on is.
+      if (!operation.keepsLog) this.#install(operation.snapshot, stateOf(operation.snapshot))
       return
     }
     if (operation.truncateAfter !== undefined) {

@@ -11,6 +11,7 @@ export interface RunCounts {
   crashes: number
   changes: number
   snapshots: number
+  lostStates: number
 }
 
 const allIds: readonly NodeId[] = [1n, 2n, 3n, 4n, 5n]
@@ -21,7 +22,15 @@ const allIds: readonly NodeId[] = [1n, 2n, 3n, 4n, 5n]
  */
 export class RandomRun {
   readonly cluster: Cluster
-  readonly counts: RunCounts = { leaders: 0, applied: 0, reads: 0, crashes: 0, changes: 0, snapshots: 0 }
+  readonly counts: RunCounts = {
+    leaders: 0,
+    applied: 0,
+    reads: 0,
+    crashes: 0,
+    changes: 0,
+    snapshots: 0,
+    lostStates: 0,
+  }
   readonly #random: SeededRandom
   /** Nodes that no message reaches or leaves. */
   #isolated = new Set<NodeId>()
@@ -52,6 +61,7 @@ export class RandomRun {
       this.#settle()
       if (round % 20 === 19 && this.#isWell()) return
       for (const id of allIds) this.#tick(this.cluster.node(id))
+      this.#giveState()
     }
     assert(false, 'a healed cluster commits again')
   }
@@ -65,6 +75,7 @@ export class RandomRun {
     for (let round = 0; round < 20; round++) {
       this.#settle()
       for (const id of allIds) this.#tick(this.cluster.node(id))
+      this.#giveState()
     }
     this.#settle()
     if (leader.raft.isSettledLeader === false || leader.raft.commitIndex < proposed.index) return false
@@ -86,6 +97,8 @@ export class RandomRun {
     else if (choice < 0.98) this.#change()
     else if (choice < 0.984) this.#transfer()
     else if (choice < 0.99) this.#compact()
+    else if (choice < 0.992) this.#loseState()
+    else if (choice < 0.994) this.#giveState()
     else this.#flap()
   }
 
@@ -173,6 +186,32 @@ export class RandomRun {
   #compact(): void {
     const node = this.#anyNode()
     if (node !== undefined) this.cluster.compact(node)
+  }
+
+  /** Never all of them: somebody has to have what the others lost. */
+  #loseState(): void {
+    const node = this.#anyNode()
+    const isAnyLost = [...this.cluster.nodes.values()].some((one) => one.isStateLost)
+    // While a snapshot is on its way to the disk the state is about to be another one anyway.
+    const isInstalling = node?.storage.some(({ kind }) => kind === 'install') === true
+    if (node === undefined || isAnyLost || isInstalling) return
+    this.counts.lostStates++
+    this.cluster.loseState(node)
+  }
+
+  /** A leader that lost its state has none to give, and hands over. */
+  #giveState(): void {
+    const leader = this.#leader()
+    const lost = [...this.cluster.nodes.values()].find((node) => node.isStateLost)
+    if (leader === undefined || lost === undefined) return
+    if (leader === lost && leader.raft.configuration.voters.length === 1) {
+      // Nobody to ask: it goes on with what its disk has.
+      this.cluster.crash(lost.id)
+      this.cluster.start(lost.id, 0)
+    } else if (leader === lost) {
+      leader.raft.resign()
+      this.cluster.pump(leader)
+    } else if (leader.state.length > 0) this.cluster.giveState(leader, lost.id)
   }
 
   #flap(): void {

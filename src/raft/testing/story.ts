@@ -27,6 +27,7 @@ import { voterSet } from './disk.ts'
  *   propose <id> <text ...>              read <id> <number>       change <id> voters=1,2 [learners=3] [context=x]
  *   transfer <id> <to>                   resign <id>              compact <id>     unreachable <id> <peer>
  *   damage <id> <index>                  status                   entries <id>     progress <id>
+ *   lose <id>  (its state)               give <leader> <id>       (a snapshot of the leader's state)
  */
 export class Story {
   #options: TestOptions = defaultTestOptions
@@ -69,6 +70,8 @@ export class Story {
     resign: ([id]) => this.#act(this.#node(id), (node) => node.raft.resign()),
     compact: ([id]) => this.#whole.compact(this.#node(id)),
     unreachable: ([id, peer]) => this.#act(this.#node(id), (node) => node.raft.peerUnreachable(idOf(peer))),
+    lose: ([id]) => this.#act(this.#node(id), (node) => this.#whole.loseState(node)),
+    give: ([id, to]) => this.#whole.giveState(this.#node(id), idOf(to)),
     damage: ([id, index]) => this.#damage(idOf(id), Number(index)),
     status: () => this.#statusOfAll(),
     entries: ([id]) => this.#entries(idOf(id)),

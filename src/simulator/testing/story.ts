@@ -5,9 +5,9 @@ import { type CallResult, ClientPaths } from '../client.ts'
 import { type ClusterNode, SimulatedCluster } from '../cluster.ts'
 import type { ModelRequest } from '../kv-model.ts'
 import { drawOptions } from '../options.ts'
-import { startQuorate } from '../quorate-server.ts'
+import { startQuorate, storeOf } from '../quorate-server.ts'
 import { Scheduler } from '../scheduler.ts'
-import type { RequestStamp, ServerRequest, ServerTuning } from '../server-seam.ts'
+import type { ListedMember, RequestStamp, ServerRequest, ServerTuning } from '../server-seam.ts'
 
 export const electionMs = 500
 
@@ -15,9 +15,15 @@ export class Story {
   readonly scheduler: Scheduler = new Scheduler()
   readonly cluster: SimulatedCluster
   readonly paths: ClientPaths
+  /** The data directory of each node, as it was last started. */
+  readonly #data = new Map<string, object>()
+  #batches = 0
 
   /** Three nodes with files and snapshots of a few kilobytes, where `change` does not say otherwise. */
-  constructor(seed: number, change: { nodes?: number; tuning?: Partial<ServerTuning> } = {}) {
+  constructor(
+    seed: number,
+    change: { nodes?: number; members?: boolean; tuning?: Partial<ServerTuning> } = {},
+  ) {
     const random = new SeededRandom(seed)
     const drawn = drawOptions(seed)
     const tuning = {
@@ -30,12 +36,21 @@ export class Story {
       windowBytesMax: 256,
       ...change.tuning,
     }
-    const options = { ...drawn, nodes: change.nodes ?? 3, networkDelayMs: 0.5, tuning }
+    const options = {
+      ...drawn,
+      nodes: change.nodes ?? 3,
+      members: change.members ?? false,
+      networkDelayMs: 0.5,
+      tuning,
+    }
     this.cluster = new SimulatedCluster({
       scheduler: this.scheduler,
       random,
       options,
-      startServer: startQuorate,
+      startServer: (setup) => {
+        this.#data.set(setup.name, setup.data)
+        return startQuorate(setup)
+      },
     })
     this.paths = new ClientPaths(this.cluster, random.fork())
     this.cluster.startAll()
@@ -113,8 +128,80 @@ export class Story {
     assert.equal(result.kind, 'answered')
   }
 
+  /** Puts of keys of their own, until `count` are answered; whoever leads. Returns those, with their values. */
+  async putMany(name: string, count: number): Promise<Map<string, string>> {
+    const answered = new Map<string, string>()
+    const batch = ++this.#batches
+    for (let round = 0; answered.size < count; round++) {
+      assert.ok(round < 200, `${answered.size} of ${count} puts were answered`)
+      const lives = this.cluster.serving
+      const calls = Array.from({ length: 64 }, async (_, i) => {
+        const key = `${name} ${batch}.${round}.${i}`
+        const request = { kind: 'put', key, value: `${i}`, lease: 0n } as const
+        const wire = { kind: 'keyValue', request, isSerializable: false, atRevision: 0 } as const
+        const life = present(lives[i % lives.length], 'somebody serves')
+        if ((await this.paths.call(life, wire)).kind === 'answered') answered.set(key, `${i}`)
+      })
+      await this.scheduler.complete(Promise.all(calls))
+    }
+    return answered
+  }
+
+  /** What one member alone has: every key that begins with `name`. */
+  async has(node: ClusterNode, name: string): Promise<Map<string, string>> {
+    const request = { kind: 'range', key: `${name} `, end: `${name}!`, limit: 0 } as const
+    const wire = { kind: 'keyValue', request, isSerializable: true, atRevision: 0 } as const
+    const result = await this.scheduler.complete(this.paths.call(present(node.life, 'it runs'), wire))
+    const found = result.kind === 'answered' ? result.answer.result : undefined
+    assert.ok(found?.kind === 'range', `${node.name} answers`)
+    return new Map(found.pairs.map(({ key, value }) => [key, value]))
+  }
+
+  /** Flips a bit of what the store of a member holds for key `k`, behind its back: no write shows it. */
+  rot(node: ClusterNode, what: 'version' | 'value', bit = 0x40): void {
+    const store = storeOf(this.#dataOf(node.name))
+    const table = what === 'version' ? 'current' : 'revisions'
+    const rows = [...store.range(table, {})].filter(({ key, value }) =>
+      what === 'version' ? key[0] === 0x6b : value.at(-1) === 0x21,
+    )
+    const row = present(rows.at(-1), 'the store has the row').value
+    const at = row.length - (what === 'version' ? 16 : 1)
+    row[at] = (row[at] ?? 0) ^ bit
+  }
+
+  #dataOf(name: string): object {
+    return present(this.#data.get(name), `${name} was started`)
+  }
+
+  /** Until all have applied the same and have the same digest; then for long enough that the stores have it too. */
+  async untilEqual(): Promise<void> {
+    const facts = (): Set<string> =>
+      new Set(
+        this.cluster.nodes.map(({ life }) => {
+          const status = life?.server?.status()
+          return `${status?.appliedIndex} ${status?.digest}`
+        }),
+      )
+    await this.until(() => facts().size === 1)
+    await this.scheduler.run(1_000)
+    const rows = this.cluster.nodes.map(({ name }) => [...storeOf(this.#dataOf(name)).range('revisions', {})])
+    for (const other of rows) assert.deepEqual(other, rows[0], 'the stores hold the same versions')
+  }
+
+  /** The cluster saw a replica that differed, and nothing else that is wrong; from here on nothing may be. */
+  forgiveDifference(): void {
+    const { violations } = this.cluster.checker
+    assert.ok(violations.length > 0, 'the rot was seen from outside')
+    for (const { promise } of violations.splice(0)) assert.equal(promise, 'equal digest at equal index')
+  }
+
   appliedIndex(node: ClusterNode): number {
     return present(node.life?.server, 'it runs').status().appliedIndex
+  }
+
+  /** The members that this node has applied. */
+  applied(node: ClusterNode): readonly ListedMember[] | undefined {
+    return present(node.life?.server, 'it runs').status().members
   }
 
   /** All nodes serve, have applied the same, and have the same state. */
