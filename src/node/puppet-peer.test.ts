@@ -46,7 +46,8 @@ class Puppet {
       helloTimeoutMs: 5_000,
       idleTimeoutMs: 60_000,
       judge: () => undefined,
-      identify: () => undefined,
+      onWelcome: () => undefined,
+      identify: async () => undefined,
       onMessage: (_from, _group, message) => puppet.heard.push(message),
     })
     const connection = await scheduler.complete(network.connect({ host: 'n1', port: 2380 }, 500))
@@ -61,7 +62,13 @@ class Puppet {
       framesOf({
         frameClass: frameClass.control,
         group: 0,
-        payload: encodeHello({ clusterId, from: puppet.id, to, directoryId: puppet.id }),
+        payload: encodeHello({
+          clusterId,
+          from: puppet.id,
+          to,
+          directoryId: puppet.id,
+          peerUrls: [peerUrlOf(name)],
+        }),
       }),
     )
     await scheduler.run(200)
