@@ -33,7 +33,7 @@ import type { StoreBackend } from '../store/index.ts'
 import type { WriteAheadLog } from '../write-ahead-log/index.ts'
 import type { CallOptions, Group, GroupStatus, Member, Proposed } from './contract.ts'
 import { DigestComparison } from './digest-comparison.ts'
-import { decodeEnvelope, encodeEnvelope, type Incarnation } from './envelope.ts'
+import { decodeEnvelope, type Incarnation } from './envelope.ts'
 import { loadSnapshot } from './load-snapshot.ts'
 import {
   configurationOf,
@@ -55,10 +55,12 @@ import {
   type MembershipView,
   readyToPromote,
 } from './membership.ts'
-import type { Audience, ForwardedCommand, NodeMessage } from './node-message-codec.ts'
+import type { Audience, NodeMessage } from './node-message-codec.ts'
 import type { GroupLimits } from './options.ts'
 import type { PeerMessage } from './peer-codec.ts'
+import { Proposals } from './proposals.ts'
 import { ReaderQueue } from './readers.ts'
+import { notLeaderError, refusalText, stateLostText, stoppedError, unknownOutcome } from './refusals.ts'
 import { SnapshotTransfer } from './snapshot-transfer.ts'
 import type { SnapshotSource, StateMachine } from './state-machine.ts'
 import { StateRepair } from './state-repair.ts'
@@ -96,15 +98,9 @@ export interface GroupDependencies<Result> {
   failed(error: unknown): void
 }
 
-interface Proposal {
-  readonly sequence: number
-  readonly command: Uint8Array
-}
-
 const applySliceMs = 5
 const applyClockEvery = 32
 const snapshotsKept = 2
-const stateLostText = 'the state of this member is thrown away, and the leader is asked for another'
 
 /**
  * One replicated group on this node: the single update queue, and the loop that carries what the rules decide to disk,
@@ -126,18 +122,15 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   // Inputs that wait for the next turn.
   readonly #events: (() => void)[] = []
   readonly #inbox: RingQueue<{ from: NodeId; message: PeerMessage }>
-  readonly #proposals: RingQueue<Proposal>
   #isTurnDue = false
 
   // Whoever waits.
-  readonly #waiting: WaitingList<Proposed<Result>>
-  readonly #forwarded = new Set<number>()
+  readonly #proposals: Proposals<Result>
   readonly #readers: ReaderQueue
   readonly #questions: WaitingList<Uint8Array>
   readonly #appliedWaiters = new Set<AppliedWaiter>()
   #questionHandler: ((question: Uint8Array) => Promise<Uint8Array>) | undefined
-  /** Begin at a place of their own in each run of the process: a late refusal or answer to an earlier one finds nobody. */
-  #lastSequence: number
+  /** Begins at a place of its own in each run of the process: a late answer to an earlier one finds nobody. */
   #lastQuestion: number
 
   // Applying.
@@ -192,10 +185,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       deps.restore,
     )
     this.#inbox = new RingQueue(limits.inboxMax)
-    this.#proposals = new RingQueue(limits.updateQueueMax)
-    this.#lastSequence = deps.incarnation.low >>> 2
     this.#lastQuestion = deps.incarnation.low >>> 2
-    this.#waiting = new WaitingList(limits.waitingMax)
     this.#questions = new WaitingList(limits.questionsMax)
     this.#readers = new ReaderQueue(limits.readersMax)
     this.#appliedEnd = deps.applied
@@ -205,6 +195,17 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#baseIndex = deps.restore.base.index
     // How much of the log is newer than the last snapshot is not known after a restart: all of it, at the most.
     this.#logBytesSinceSnapshot = deps.log.gauges.bytes
+    this.#proposals = new Proposals({
+      raft: this.#raft,
+      time,
+      limits,
+      incarnation: deps.incarnation,
+      send: (to, message) => deps.send(to, message),
+      waits: () => this.#schedule(),
+      isStopped: () => this.#isStopped,
+      isDiskFull: () => this.#isDiskFull,
+      isStateLost: () => this.#repair.isLost,
+    })
     this.#storage = new StorageQueue({
       group: deps.group,
       log: deps.log,
@@ -300,14 +301,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   }
 
   propose(command: Uint8Array, options: CallOptions): Promise<Proposed<Result>> {
-    const refusal = this.#refusal(command)
-    if (refusal !== undefined) return Promise.reject(refusal)
-    this.#lastSequence++
-    const sequence = this.#lastSequence
-    const answer = this.#waiting.add(sequence, this.#deadline(options))
-    this.#proposals.push({ sequence, command })
-    this.#schedule()
-    return answer
+    return this.#proposals.propose(command, options)
   }
 
   readBarrier(options: CallOptions): Promise<void> {
@@ -315,7 +309,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   }
 
   confirmLeadership(options: CallOptions): Promise<void> {
-    if (!this.isSettledLeader) return Promise.reject(this.#notLeader())
+    if (!this.isSettledLeader) return Promise.reject(notLeaderError(this.#raft.leader))
     return this.#read(options, true)
   }
 
@@ -386,7 +380,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   }
 
   async transferLeadership(to: NodeId, options: CallOptions): Promise<void> {
-    if (this.#raft.role !== 'leader') throw this.#notLeader()
+    if (this.#raft.role !== 'leader') throw notLeaderError(this.#raft.leader)
     if (to === this.nodeId) return
     if (!this.#raft.configuration.voters.includes(to)) {
       throw new QuorateError('transferee-invalid', `${formatId(to)} is no voting member`)
@@ -417,8 +411,8 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       clusterVersion: this.#appliedDirectory.clusterVersion,
       peers: raft.progress(),
       queues: {
-        update: { size: this.#proposals.size, bound: limits.updateQueueMax },
-        waiting: { size: this.#waiting.size, bound: limits.waitingMax },
+        update: { size: this.#proposals.queueSize, bound: limits.updateQueueMax },
+        waiting: { size: this.#proposals.waitingSize, bound: limits.waitingMax },
         readers: { size: this.#readers.size, bound: limits.readersMax },
         appliedWaiters: { size: this.#appliedWaiters.size, bound: limits.readersMax },
         inbox: { size: this.#inbox.size, bound: limits.inboxMax },
@@ -485,7 +479,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     if (this.#raft.role !== this.#lastRole.role || this.#raft.term !== this.#lastRole.term) {
       while (this.#raft.hasReady()) this.#carryOut(this.#raft.ready())
     }
-    this.#proposeWaiting()
+    this.#proposals.proposeWaiting()
     const round = this.#readers.startRound(this.#deps.time.monotonicMs())
     if (round !== undefined) this.#raft.readIndex(round)
     while (this.#raft.hasReady()) this.#carryOut(this.#raft.ready())
@@ -525,10 +519,10 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   #receiveNow(from: NodeId, message: PeerMessage): void {
     switch (message.kind) {
       case 'forward':
-        this.#proposeForwarded(from, message)
+        this.#proposals.proposeForwarded(from, message)
         break
       case 'forwardRefused':
-        for (const sequence of message.sequences) this.#refuse(sequence, message.code)
+        this.#proposals.refused(message.sequences, message.code)
         break
       case 'question':
         this.#answer(from, message)
@@ -566,114 +560,6 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       default:
         this.#raft.step(message)
     }
-  }
-
-  // ---- proposing ----------------------------------------------------------------------------------------------
-
-  #refusal(command: Uint8Array): QuorateError | undefined {
-    const { commandBytesMax } = this.#deps.limits
-    if (this.#isStopped) return stoppedError()
-    if (command.length > commandBytesMax) {
-      return new QuorateError(
-        'request-too-large',
-        `a command of ${command.length} bytes is over ${commandBytesMax}`,
-      )
-    }
-    if (this.#isDiskFull) {
-      return new QuorateError('disk-full', 'the disk of this node is full')
-    }
-    // Its answer would be made by applying it, and that may be left to the snapshot that brings the state.
-    if (this.#repair.isLost) return new QuorateError('no-leader', stateLostText)
-    if (this.#proposals.isFull || this.#waiting.isFull) {
-      return new QuorateError('overloaded', `${this.#waiting.size} commands are waiting already`)
-    }
-    return undefined
-  }
-
-  #proposeWaiting(): void {
-    if (this.#proposals.size === 0) return
-    const batch: Proposal[] = []
-    for (let next = this.#proposals.shift(); next !== undefined; next = this.#proposals.shift()) {
-      // Whoever gave up before the command went anywhere: it need not happen.
-      if (this.#waiting.has(next.sequence)) batch.push(next)
-    }
-    if (batch.length === 0) return
-    const { leader } = this.#raft
-    if (this.#repair.isLost) {
-      for (const { sequence } of batch) this.#refuse(sequence, 'no-leader')
-    } else if (this.#raft.role === 'leader') {
-      const code = this.#proposeHere(batch, this.#deps.incarnation)
-      if (code !== undefined) for (const { sequence } of batch) this.#refuse(sequence, code)
-    } else if (leader === noNode) {
-      for (const { sequence } of batch) this.#refuse(sequence, 'no-leader')
-    } else this.#forward(leader, batch)
-  }
-
-  #proposeHere(batch: readonly ForwardedCommand[], incarnation: Incarnation): ErrorCode | undefined {
-    const timeMs = Math.max(0, Math.floor(this.#deps.time.wallMs()))
-    const payloads = batch.map(({ sequence, command }) =>
-      encodeEnvelope({ timeMs, incarnation, sequence, command }),
-    )
-    const result = this.#raft.propose(payloads)
-    if (result.ok) return undefined
-    switch (result.reason) {
-      case 'not-leader':
-      case 'transferring':
-        return 'no-leader'
-      case 'not-a-voter':
-        return 'no-leader'
-      case 'overloaded':
-      case 'change-in-progress':
-        return 'overloaded'
-    }
-  }
-
-  /** One message to the leader, once: if it gets lost, nobody knows, and the deadline says so. */
-  #forward(leader: NodeId, batch: readonly Proposal[]): void {
-    const { high, low } = this.#deps.incarnation
-    let part: Proposal[] = []
-    let bytes = 0
-    const flush = (): void => {
-      if (part.length === 0) return
-      if (this.#deps.send(leader, { kind: 'forward', high, low, commands: part })) {
-        for (const { sequence } of part) this.#forwarded.add(sequence)
-      } else for (const { sequence } of part) this.#refuse(sequence, 'no-leader')
-      part = []
-      bytes = 0
-    }
-    for (const proposal of batch) {
-      if (bytes + proposal.command.length > this.#deps.limits.appendBytesMax) flush()
-      part.push(proposal)
-      bytes += proposal.command.length
-    }
-    flush()
-  }
-
-  #proposeForwarded(
-    from: NodeId,
-    message: { high: number; low: number; commands: readonly ForwardedCommand[] },
-  ): void {
-    const code = this.#judgeForwarded(message)
-    if (code === undefined) return
-    const sequences = message.commands.map((command) => command.sequence)
-    this.#deps.send(from, { kind: 'forwardRefused', code, sequences })
-  }
-
-  #judgeForwarded(message: {
-    high: number
-    low: number
-    commands: readonly ForwardedCommand[]
-  }): ErrorCode | undefined {
-    if (this.#raft.role !== 'leader' || this.#repair.isLost) return 'no-leader'
-    const { commandBytesMax } = this.#deps.limits
-    // The other node may have been started with a larger limit.
-    if (message.commands.some(({ command }) => command.length > commandBytesMax)) return 'request-too-large'
-    return this.#proposeHere(message.commands, { high: message.high, low: message.low })
-  }
-
-  #refuse(sequence: number, code: ErrorCode): void {
-    this.#forwarded.delete(sequence)
-    this.#waiting.reject(sequence, new QuorateError(code, refusalText(code)))
   }
 
   // ---- applying -----------------------------------------------------------------------------------------------
@@ -718,11 +604,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     const { index, term } = entry
     const envelope = decodeEnvelope(entry.payload)
     const result = this.#machine.apply({ index, term, timeMs: envelope.timeMs, payload: envelope.command })
-    const { incarnation } = this.#deps
-    if (envelope.incarnation.high === incarnation.high && envelope.incarnation.low === incarnation.low) {
-      this.#forwarded.delete(envelope.sequence)
-      this.#waiting.resolve(envelope.sequence, { result, index, term })
-    }
+    this.#proposals.applied(envelope, result, entry)
   }
 
   #applyConfiguration(entry: Entry): void {
@@ -801,7 +683,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   }
 
   async #answerHere(audience: Audience, bytes: Uint8Array): Promise<Uint8Array> {
-    if (this.#raft.role !== 'leader') throw this.#notLeader()
+    if (this.#raft.role !== 'leader') throw notLeaderError(this.#raft.leader)
     if (audience === 'node') return this.#startMemberChange(decodeMembershipRequest(bytes))
     if (this.#questionHandler === undefined)
       throw new QuorateError('unimplemented', 'nobody answers questions here')
@@ -862,7 +744,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     const result = this.#raft.proposeConfiguration({ voters, learners, context })
     this.#schedule()
     if (result.ok) return
-    if (result.reason === 'not-leader') throw this.#notLeader()
+    if (result.reason === 'not-leader') throw notLeaderError(this.#raft.leader)
     throw new QuorateError('change-in-progress', `a change of the members is refused now: ${result.reason}`)
   }
 
@@ -917,11 +799,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
         ? { code: 'no-leader', text: refusalText('no-leader') }
         : { code: 'timeout', text: 'no quorum confirmed the read in time' }
     this.#readers.tick(nowMs, electionMs / 2, expiry)
-    this.#waiting.expire(
-      nowMs,
-      'outcome-unknown',
-      'no answer in time: the command may or may not have happened',
-    )
+    this.#proposals.tick(nowMs)
     this.#questions.expire(nowMs, 'timeout', 'the leader did not answer in time')
     this.#expireAppliedWaiters(nowMs)
     this.#storage.retry()
@@ -930,7 +808,6 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     if (this.#repair.isReady) this.#askForState()
     this.#runDuties(nowMs, lateMs > electionMs)
     if (this.isSettledLeader) this.#promoteWhoIsReady()
-    this.#forgetAnswered()
   }
 
   /** What the state machine wants its leader to do: only once leadership is settled, and never right after a pause. */
@@ -952,7 +829,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       return
     }
     for (const command of duties.tick(nowMs)) {
-      const refused = this.#proposeHere([{ sequence: 0, command }], this.#deps.incarnation)
+      const refused = this.#proposals.proposeOwn(command)
       if (refused !== undefined) duties.refused(command)
     }
   }
@@ -993,10 +870,6 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     }
   }
 
-  #forgetAnswered(): void {
-    for (const sequence of this.#forwarded) if (!this.#waiting.has(sequence)) this.#forwarded.delete(sequence)
-  }
-
   // ---- roles --------------------------------------------------------------------------------------------------
 
   #roleChanged(change: { role: Role; term: number; leader: NodeId; cause: string }): void {
@@ -1011,9 +884,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       this.#endDuties()
       this.#dutiesAfter = undefined
     }
-    // Whatever was on its way through the old leadership may or may not arrive: nobody can tell here.
-    const text = 'the leader changed: the command may or may not have happened'
-    if (change.role !== 'leader' || this.#forwarded.size > 0) this.#failOnTheWay(text)
+    this.#proposals.leadershipChanged(change.role === 'leader')
     if (change.role !== 'leader')
       this.#questions.rejectAll('leader-changed', 'the leader changed before it answered')
   }
@@ -1021,18 +892,6 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   #endDuties(): void {
     if (this.#hasDuties) this.#machine.leader.stop()
     this.#hasDuties = false
-  }
-
-  #failOnTheWay(text: string): void {
-    const waitingHere = new Set<number>()
-    for (let count = this.#proposals.size; count > 0; count--) {
-      const proposal = this.#proposals.shift()
-      if (proposal === undefined) break
-      waitingHere.add(proposal.sequence)
-      this.#proposals.push(proposal)
-    }
-    this.#waiting.rejectWhere((sequence) => !waitingHere.has(sequence), 'outcome-unknown', text)
-    this.#forwarded.clear()
   }
 
   /** The leadership goes with the next tick, and again with each until somebody has taken it. */
@@ -1294,7 +1153,9 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#repair.begin(this.#appliedEnd.index)
     this.#dropState()
     this.#endDuties()
-    this.#failOnTheWay('the state of this member is wrong: the command may or may not have happened')
+    this.#proposals.failOnTheWay(
+      'the state of this member is wrong: the command may or may not have happened',
+    )
     this.#readers.rejectAll('no-leader', stateLostText)
     this.#raft.resign()
     this.#schedule()
@@ -1360,7 +1221,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#ticker?.cancel()
     this.#storage.stop()
     this.#endDuties()
-    this.#waiting.rejectAll('outcome-unknown', `${text}: the command may or may not have happened`)
+    this.#proposals.end(text)
     this.#readers.rejectAll(code, text)
     this.#questions.rejectAll(code, text)
     for (const waiter of this.#appliedWaiters) waiter.reject(new QuorateError(code, text))
@@ -1370,12 +1231,6 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   #deadline(options: CallOptions): number {
     return this.#deps.time.monotonicMs() + options.timeoutMs
   }
-
-  #notLeader(): QuorateError {
-    const { leader } = this.#raft
-    const where = leader === noNode ? 'none is known' : `${formatId(leader)} leads`
-    return new QuorateError('not-leader', `this node is not the leader: ${where}`)
-  }
 }
 
 interface AppliedWaiter {
@@ -1383,10 +1238,6 @@ interface AppliedWaiter {
   resolve(): void
   reject(error: QuorateError): void
   readonly deadlineMs: number
-}
-
-function stoppedError(): QuorateError {
-  return new QuorateError('stopped', 'this node is stopped')
 }
 
 function corruptError(text: string): QuorateError {
@@ -1410,16 +1261,6 @@ function differsAgainText(index: number): string {
 
 const aloneText =
   'the state was found wrong, and there is no other voter to take it from. Restore the data directory from a backup.'
-
-function unknownOutcome(cause: QuorateError): QuorateError {
-  return new QuorateError('outcome-unknown', `begun, and its end was not seen: ${cause.message}`, { cause })
-}
-
-function refusalText(code: ErrorCode): string {
-  if (code === 'no-leader') return 'there is no leader now, or it cannot be reached'
-  if (code === 'overloaded') return 'the leader has as many commands under way as it may'
-  return `refused: ${code}`
-}
 
 function newestAt(
   configurations: readonly { index: number; configuration: Configuration }[],
