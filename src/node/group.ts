@@ -31,6 +31,7 @@ import {
 import type { SnapshotFile, SnapshotStore } from '../snapshot/index.ts'
 import type { StoreBackend } from '../store/index.ts'
 import type { WriteAheadLog } from '../write-ahead-log/index.ts'
+import { AppliedWaiters } from './applied-waiters.ts'
 import type { CallOptions, Group, GroupStatus, Member, Proposed } from './contract.ts'
 import { DigestComparison } from './digest-comparison.ts'
 import { decodeEnvelope, type Incarnation } from './envelope.ts'
@@ -128,7 +129,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   readonly #proposals: Proposals<Result>
   readonly #readers: ReaderQueue
   readonly #questions: WaitingList<Uint8Array>
-  readonly #appliedWaiters = new Set<AppliedWaiter>()
+  readonly #appliedWaiters: AppliedWaiters
   #questionHandler: ((question: Uint8Array) => Promise<Uint8Array>) | undefined
   /** Begins at a place of its own in each run of the process: a late answer to an earlier one finds nobody. */
   #lastQuestion: number
@@ -188,6 +189,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#lastQuestion = deps.incarnation.low >>> 2
     this.#questions = new WaitingList(limits.questionsMax)
     this.#readers = new ReaderQueue(limits.readersMax)
+    this.#appliedWaiters = new AppliedWaiters(limits.readersMax, time)
     this.#appliedEnd = deps.applied
     this.#appliedConfiguration = newestAt(deps.restore.configurations, deps.applied.index)
     this.#appliedDirectory = directoryOf(this.#appliedConfiguration.configuration)
@@ -314,16 +316,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   }
 
   waitApplied(isReached: () => boolean, options: CallOptions): Promise<void> {
-    if (isReached()) return Promise.resolve()
-    if (this.#isStopped) return Promise.reject(stoppedError())
-    if (this.#appliedWaiters.size >= this.#deps.limits.readersMax) {
-      return Promise.reject(
-        new QuorateError('overloaded', `${this.#appliedWaiters.size} calls wait for a revision already`),
-      )
-    }
-    return new Promise((resolve, reject) => {
-      this.#appliedWaiters.add({ isReached, resolve, reject, deadlineMs: this.#deadline(options) })
-    })
+    return this.#appliedWaiters.wait(isReached, options)
   }
 
   askLeader(question: Uint8Array, options: CallOptions): Promise<Uint8Array> {
@@ -388,7 +381,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#event(() => {
       this.#raft.transferLeadership(to)
     })
-    await this.#waitForEnd(() => this.#raft.leader === to, options)
+    await this.#appliedWaiters.waitForEnd(() => this.#raft.leader === to, options)
   }
 
   status(): GroupStatus {
@@ -580,7 +573,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       this.#committed = done === this.#committed.length ? [] : this.#committed.slice(done)
       this.#raft.applied(this.#machine.appliedIndex)
       this.#readers.applied(this.#machine.appliedIndex)
-      this.#wakeAppliedWaiters()
+      this.#appliedWaiters.wake()
     }
     const hasWork = this.#machine.maintain()
     const isHeld = this.#machine.pending.operations >= limits.pendingOperationsMax
@@ -626,14 +619,6 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     const isFirst = (member: { id: NodeId }, slot: number): boolean =>
       find(newest, member.id) === undefined && others.findIndex(({ id }) => id === member.id) === slot
     this.#deps.directoryChanged({ ...newest, leaving: others.filter(isFirst) })
-  }
-
-  #wakeAppliedWaiters(): void {
-    for (const waiter of this.#appliedWaiters) {
-      if (!waiter.isReached()) continue
-      this.#appliedWaiters.delete(waiter)
-      waiter.resolve()
-    }
   }
 
   // ---- reads --------------------------------------------------------------------------------------------------
@@ -714,14 +699,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       }
     }
     const timeoutMs = Math.max(1, deadlineMs - time.monotonicMs())
-    await this.#waitForEnd(() => this.#isChangeOver(request, index), { timeoutMs })
-  }
-
-  /** What was begun can end well after nobody waits for it any more. */
-  async #waitForEnd(isReached: () => boolean, options: CallOptions): Promise<void> {
-    await this.waitApplied(isReached, options).catch((error: unknown) => {
-      throw isQuorateError(error) ? unknownOutcome(error) : error
-    })
+    await this.#appliedWaiters.waitForEnd(() => this.#isChangeOver(request, index), { timeoutMs })
   }
 
   /**
@@ -801,7 +779,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#readers.tick(nowMs, electionMs / 2, expiry)
     this.#proposals.tick(nowMs)
     this.#questions.expire(nowMs, 'timeout', 'the leader did not answer in time')
-    this.#expireAppliedWaiters(nowMs)
+    this.#appliedWaiters.tick(nowMs)
     this.#storage.retry()
     if ((this.#isDiskFull || this.#repair.isLost) && this.#raft.role === 'leader') this.#raft.resign()
     this.#transfer.tick()
@@ -857,17 +835,6 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     if (this.#machine.appliedIndex < this.#dutiesAfter) return
     this.#hasDuties = true
     this.#machine.leader.start(this.#deps.time.monotonicMs())
-  }
-
-  #expireAppliedWaiters(nowMs: number): void {
-    this.#wakeAppliedWaiters()
-    for (const waiter of this.#appliedWaiters) {
-      if (waiter.deadlineMs > nowMs) continue
-      this.#appliedWaiters.delete(waiter)
-      waiter.reject(
-        new QuorateError('revision-wait-timeout', 'what was waited for was not applied here in time'),
-      )
-    }
   }
 
   // ---- roles --------------------------------------------------------------------------------------------------
@@ -1224,20 +1191,12 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#proposals.end(text)
     this.#readers.rejectAll(code, text)
     this.#questions.rejectAll(code, text)
-    for (const waiter of this.#appliedWaiters) waiter.reject(new QuorateError(code, text))
-    this.#appliedWaiters.clear()
+    this.#appliedWaiters.stop(code, text)
   }
 
   #deadline(options: CallOptions): number {
     return this.#deps.time.monotonicMs() + options.timeoutMs
   }
-}
-
-interface AppliedWaiter {
-  isReached(): boolean
-  resolve(): void
-  reject(error: QuorateError): void
-  readonly deadlineMs: number
 }
 
 function corruptError(text: string): QuorateError {
