@@ -56,10 +56,10 @@ import {
   type MembershipView,
   readyToPromote,
 } from './membership.ts'
-import type { Audience, NodeMessage } from './node-message-codec.ts'
 import type { GroupLimits } from './options.ts'
 import type { PeerMessage } from './peer-codec.ts'
 import { Proposals } from './proposals.ts'
+import { Questions } from './questions.ts'
 import { ReaderQueue } from './readers.ts'
 import { notLeaderError, refusalText, stateLostText, stoppedError, unknownOutcome } from './refusals.ts'
 import { SnapshotTransfer } from './snapshot-transfer.ts'
@@ -67,7 +67,6 @@ import type { SnapshotSource, StateMachine } from './state-machine.ts'
 import { StateRepair } from './state-repair.ts'
 import { StorageQueue } from './storage-queue.ts'
 import { StoreFlusher } from './store-flusher.ts'
-import { WaitingList } from './waiting-list.ts'
 
 /** Everything a group runs on. The state machine is already restored from the backend. */
 export interface GroupDependencies<Result> {
@@ -128,11 +127,8 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   // Whoever waits.
   readonly #proposals: Proposals<Result>
   readonly #readers: ReaderQueue
-  readonly #questions: WaitingList<Uint8Array>
+  readonly #questions: Questions
   readonly #appliedWaiters: AppliedWaiters
-  #questionHandler: ((question: Uint8Array) => Promise<Uint8Array>) | undefined
-  /** Begins at a place of its own in each run of the process: a late answer to an earlier one finds nobody. */
-  #lastQuestion: number
 
   // Applying.
   #committed: Entry[] = []
@@ -186,8 +182,6 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       deps.restore,
     )
     this.#inbox = new RingQueue(limits.inboxMax)
-    this.#lastQuestion = deps.incarnation.low >>> 2
-    this.#questions = new WaitingList(limits.questionsMax)
     this.#readers = new ReaderQueue(limits.readersMax)
     this.#appliedWaiters = new AppliedWaiters(limits.readersMax, time)
     this.#appliedEnd = deps.applied
@@ -207,6 +201,16 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       isStopped: () => this.#isStopped,
       isDiskFull: () => this.#isDiskFull,
       isStateLost: () => this.#repair.isLost,
+    })
+    this.#questions = new Questions({
+      raft: this.#raft,
+      time,
+      bound: limits.questionsMax,
+      incarnation: deps.incarnation,
+      send: (to, message) => deps.send(to, message),
+      answerNode: (question) => this.#startMemberChange(decodeMembershipRequest(question)),
+      isStopped: () => this.#isStopped,
+      failed: (error) => this.#fail(error),
     })
     this.#storage = new StorageQueue({
       group: deps.group,
@@ -320,11 +324,11 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   }
 
   askLeader(question: Uint8Array, options: CallOptions): Promise<Uint8Array> {
-    return this.#ask('door', question, options)
+    return this.#questions.ask('door', question, options)
   }
 
   setQuestionHandler(handler: (question: Uint8Array) => Promise<Uint8Array>): void {
-    this.#questionHandler = handler
+    this.#questions.setDoorHandler(handler)
   }
 
   members(): readonly Member[] {
@@ -518,11 +522,10 @@ export class ReplicatedGroup<Result> implements Group<Result> {
         this.#proposals.refused(message.sequences, message.code)
         break
       case 'question':
-        this.#answer(from, message)
+        this.#questions.asked(from, message)
         break
       case 'answer':
-        if (message.code === undefined) this.#questions.resolve(message.id, message.bytes)
-        else this.#questions.reject(message.id, new QuorateError(message.code, message.text))
+        this.#questions.answered(message)
         break
       case 'snapshotRequest':
         this.#transfer.serve(from, message).catch((error: unknown) => this.#fail(error))
@@ -633,48 +636,6 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     })
   }
 
-  // ---- questions ----------------------------------------------------------------------------------------------
-
-  #ask(audience: Audience, bytes: Uint8Array, options: CallOptions): Promise<Uint8Array> {
-    if (this.#isStopped) return Promise.reject(stoppedError())
-    if (this.#raft.role === 'leader') return this.#answerHere(audience, bytes)
-    const { leader } = this.#raft
-    if (leader === noNode) return Promise.reject(new QuorateError('no-leader', refusalText('no-leader')))
-    if (this.#questions.isFull)
-      return Promise.reject(new QuorateError('overloaded', 'too many questions to the leader'))
-    this.#lastQuestion++
-    const id = this.#lastQuestion
-    const answer = this.#questions.add(id, this.#deadline(options))
-    if (!this.#deps.send(leader, { kind: 'question', id, audience, bytes })) {
-      this.#questions.reject(id, new QuorateError('no-leader', 'the leader cannot be reached'))
-    }
-    return answer
-  }
-
-  #answer(from: NodeId, question: { id: number; audience: Audience; bytes: Uint8Array }): void {
-    const { id, audience, bytes } = question
-    const reply = (
-      answer: Pick<Extract<NodeMessage, { kind: 'answer' }>, 'code' | 'text' | 'bytes'>,
-    ): void => {
-      this.#deps.send(from, { kind: 'answer', id, ...answer })
-    }
-    this.#answerHere(audience, bytes).then(
-      (answer) => reply({ code: undefined, text: '', bytes: answer }),
-      (error: unknown) => {
-        if (!isQuorateError(error)) this.#fail(error)
-        else reply({ code: error.code, text: error.message, bytes: new Uint8Array(0) })
-      },
-    )
-  }
-
-  async #answerHere(audience: Audience, bytes: Uint8Array): Promise<Uint8Array> {
-    if (this.#raft.role !== 'leader') throw notLeaderError(this.#raft.leader)
-    if (audience === 'node') return this.#startMemberChange(decodeMembershipRequest(bytes))
-    if (this.#questionHandler === undefined)
-      throw new QuorateError('unimplemented', 'nobody answers questions here')
-    return this.#questionHandler(bytes)
-  }
-
   // ---- members ------------------------------------------------------------------------------------------------
 
   async #changeMembers(request: MembershipRequest, options: CallOptions): Promise<void> {
@@ -686,7 +647,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     for (;;) {
       const timeoutMs = Math.max(1, deadlineMs - time.monotonicMs())
       try {
-        index = decodeChangeAnswer(await this.#ask('node', bytes, { timeoutMs }))
+        index = decodeChangeAnswer(await this.#questions.ask('node', bytes, { timeoutMs }))
         break
       } catch (error) {
         // The leader may have begun it all the same.
@@ -778,7 +739,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
         : { code: 'timeout', text: 'no quorum confirmed the read in time' }
     this.#readers.tick(nowMs, electionMs / 2, expiry)
     this.#proposals.tick(nowMs)
-    this.#questions.expire(nowMs, 'timeout', 'the leader did not answer in time')
+    this.#questions.tick(nowMs)
     this.#appliedWaiters.tick(nowMs)
     this.#storage.retry()
     if ((this.#isDiskFull || this.#repair.isLost) && this.#raft.role === 'leader') this.#raft.resign()
