@@ -2,7 +2,6 @@ import {
   assert,
   type ClusterId,
   type ErrorCode,
-  equalBytes,
   formatId,
   isQuorateError,
   type NodeId,
@@ -12,10 +11,8 @@ import {
 } from '../base/index.ts'
 import type { Logger, Time, Timer } from '../io/index.ts'
 import {
-  type Configuration,
   type Corruption,
   createRaft,
-  decodeConfiguration,
   type Entry,
   entryKind,
   type InstallOperation,
@@ -31,37 +28,21 @@ import {
 import type { SnapshotFile, SnapshotStore } from '../snapshot/index.ts'
 import type { StoreBackend } from '../store/index.ts'
 import type { WriteAheadLog } from '../write-ahead-log/index.ts'
+import { AppliedMembers } from './applied-members.ts'
 import { AppliedWaiters } from './applied-waiters.ts'
 import type { CallOptions, Group, GroupStatus, Member, Proposed } from './contract.ts'
 import { DigestComparison } from './digest-comparison.ts'
 import { decodeEnvelope, type Incarnation } from './envelope.ts'
 import { loadSnapshot } from './load-snapshot.ts'
-import {
-  configurationOf,
-  type Directory,
-  decodeDirectory,
-  directoryOf,
-  memberIdOf,
-  publicMember,
-} from './members.ts'
-import {
-  changeDirectory,
-  decodeChangeAnswer,
-  decodeMembershipRequest,
-  encodeChangeAnswer,
-  encodeMembershipRequest,
-  find,
-  isChanged,
-  type MembershipRequest,
-  type MembershipView,
-  readyToPromote,
-} from './membership.ts'
+import { MemberChanges } from './member-changes.ts'
+import type { Directory } from './members.ts'
+import type { PublishedFacts } from './membership.ts'
 import type { GroupLimits } from './options.ts'
 import type { PeerMessage } from './peer-codec.ts'
 import { Proposals } from './proposals.ts'
 import { Questions } from './questions.ts'
 import { ReaderQueue } from './readers.ts'
-import { notLeaderError, refusalText, stateLostText, stoppedError, unknownOutcome } from './refusals.ts'
+import { notLeaderError, refusalText, stateLostText, stoppedError } from './refusals.ts'
 import { SnapshotTransfer } from './snapshot-transfer.ts'
 import type { SnapshotSource, StateMachine } from './state-machine.ts'
 import { StateRepair } from './state-repair.ts'
@@ -111,6 +92,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   readonly #deps: GroupDependencies<Result>
   readonly #raft: RaftNode
   readonly #machine: StateMachine<Result>
+  readonly #members: AppliedMembers
   readonly #storage: StorageQueue
   readonly #flusher: StoreFlusher<Result>
   readonly #transfer: SnapshotTransfer
@@ -128,13 +110,12 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   readonly #proposals: Proposals<Result>
   readonly #readers: ReaderQueue
   readonly #questions: Questions
+  readonly #changes: MemberChanges
   readonly #appliedWaiters: AppliedWaiters
 
   // Applying.
   #committed: Entry[] = []
   #appliedEnd: LogEnd
-  #appliedConfiguration: { index: number; configuration: Configuration }
-  #appliedDirectory: Directory
   #hasDuties = false
   /**
    * Duties begin once this is applied: all that the log held when they came due. A revoke or a checkpoint in it counts,
@@ -185,8 +166,13 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#readers = new ReaderQueue(limits.readersMax)
     this.#appliedWaiters = new AppliedWaiters(limits.readersMax, time)
     this.#appliedEnd = deps.applied
-    this.#appliedConfiguration = newestAt(deps.restore.configurations, deps.applied.index)
-    this.#appliedDirectory = directoryOf(this.#appliedConfiguration.configuration)
+    this.#members = new AppliedMembers({
+      raft: this.#raft,
+      logger,
+      configurations: deps.restore.configurations,
+      appliedIndex: deps.applied.index,
+      tellPeers: (directory) => deps.directoryChanged(directory),
+    })
     this.#lastSnapshotIndex = deps.snapshots.list()[0]?.mark.end.index ?? 0
     this.#baseIndex = deps.restore.base.index
     // How much of the log is newer than the last snapshot is not known after a restart: all of it, at the most.
@@ -208,9 +194,21 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       bound: limits.questionsMax,
       incarnation: deps.incarnation,
       send: (to, message) => deps.send(to, message),
-      answerNode: (question) => this.#startMemberChange(decodeMembershipRequest(question)),
+      answerNode: (question) => this.#changes.begin(question),
       isStopped: () => this.#isStopped,
       failed: (error) => this.#fail(error),
+    })
+    this.#changes = new MemberChanges({
+      clusterId: deps.clusterId,
+      raft: this.#raft,
+      time,
+      limits,
+      applied: this.#members,
+      waiters: this.#appliedWaiters,
+      appliedIndex: () => this.#appliedEnd.index,
+      askLeader: (question, options) => this.#questions.ask('node', question, options),
+      proposed: () => this.#schedule(),
+      isStopped: () => this.#isStopped,
     })
     this.#storage = new StorageQueue({
       group: deps.group,
@@ -255,7 +253,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   }
 
   start(): void {
-    this.#tellPeers()
+    this.#members.tellPeers()
     this.#startTicker()
     // The only voter leads with its first tick: it has nobody to wait for or to disturb, so that is now.
     const { voters, outgoing } = this.#raft.configuration
@@ -303,7 +301,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   }
 
   get appliedDirectory(): Directory {
-    return this.#appliedDirectory
+    return this.#members.directory
   }
 
   propose(command: Uint8Array, options: CallOptions): Promise<Proposed<Result>> {
@@ -332,48 +330,33 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   }
 
   members(): readonly Member[] {
-    return this.#appliedDirectory.members.map(publicMember)
+    return this.#changes.members()
   }
 
-  async addMember(
+  addMember(
     peerUrls: readonly string[],
     isLearner: boolean,
     options: CallOptions,
   ): Promise<{ added: Member; members: readonly Member[] }> {
-    // The id of a removed member never comes back, so the id of a new one depends on the moment it is added.
-    const salt = `${formatId(this.clusterId)} ${this.#deps.time.wallMs()}`
-    await this.#changeMembers({ kind: 'add', peerUrls, isLearner, salt }, options)
-    const added = find(this.#appliedDirectory, memberIdOf(peerUrls, salt))
-    assert(added !== undefined, 'a member that was added is in the list')
-    return { added: publicMember(added), members: this.members() }
+    return this.#changes.add(peerUrls, isLearner, options)
   }
 
-  async removeMember(id: NodeId, options: CallOptions): Promise<readonly Member[]> {
-    await this.#changeMembers({ kind: 'remove', id }, options)
-    return this.members()
+  removeMember(id: NodeId, options: CallOptions): Promise<readonly Member[]> {
+    return this.#changes.remove(id, options)
   }
 
-  async updateMember(
-    id: NodeId,
-    peerUrls: readonly string[],
-    options: CallOptions,
-  ): Promise<readonly Member[]> {
-    await this.#changeMembers({ kind: 'update', id, peerUrls }, options)
-    return this.members()
+  updateMember(id: NodeId, peerUrls: readonly string[], options: CallOptions): Promise<readonly Member[]> {
+    return this.#changes.update(id, peerUrls, options)
   }
 
-  async promoteMember(id: NodeId, options: CallOptions): Promise<readonly Member[]> {
-    await this.#changeMembers({ kind: 'promote', id }, options)
-    return this.members()
+  promoteMember(id: NodeId, options: CallOptions): Promise<readonly Member[]> {
+    return this.#changes.promote(id, options)
   }
 
   /** Reports this member's own facts to the cluster, if they are not known there yet. */
-  async publish(
-    facts: { name: string; clientUrls: readonly string[]; directoryId: bigint },
-    options: CallOptions,
-  ): Promise<void> {
+  publish(facts: Omit<PublishedFacts, 'commandVersion'>, options: CallOptions): Promise<void> {
     const { commandVersion } = this.#machine
-    await this.#changeMembers({ kind: 'publish', id: this.nodeId, ...facts, commandVersion }, options)
+    return this.#changes.publish(this.nodeId, { ...facts, commandVersion }, options)
   }
 
   async transferLeadership(to: NodeId, options: CallOptions): Promise<void> {
@@ -403,9 +386,9 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       appliedIndex: this.#machine.appliedIndex,
       durableAppliedIndex: this.#flusher.durableIndex,
       lowWaterMark: this.#baseIndex,
-      configurationIndex: this.#isInstalling ? 0 : this.#appliedConfiguration.index,
+      configurationIndex: this.#isInstalling ? 0 : this.#members.index,
       digest: this.#machine.digest,
-      clusterVersion: this.#appliedDirectory.clusterVersion,
+      clusterVersion: this.#members.directory.clusterVersion,
       peers: raft.progress(),
       queues: {
         update: { size: this.#proposals.queueSize, bound: limits.updateQueueMax },
@@ -491,7 +474,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     for (const change of ready.roleChanges) this.#roleChanged(change)
     this.#lastRole = { role: this.#raft.role, term: this.#raft.term }
     if (ready.corruption !== undefined) this.#logsDiffer(ready.corruption)
-    if (ready.configuration !== undefined) this.#tellPeers()
+    if (ready.configuration !== undefined) this.#members.tellPeers()
     for (const message of ready.messages) this.#deps.send(message.to, message)
     for (const operation of ready.storage) this.#store(operation)
     if (ready.committed.length > 0) {
@@ -589,7 +572,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     if (entry.kind === entryKind.command) this.#applyCommand(entry)
     else {
       this.#machine.applyNothing(entry)
-      if (entry.kind === entryKind.configuration) this.#applyConfiguration(entry)
+      if (entry.kind === entryKind.configuration) this.#members.apply(entry)
     }
     this.#appliedEnd = { index: entry.index, term: entry.term, chain: entry.chain }
     this.#logBytesSinceSnapshot += entry.payload.length
@@ -603,27 +586,6 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#proposals.applied(envelope, result, entry)
   }
 
-  #applyConfiguration(entry: Entry): void {
-    this.#appliedConfiguration = { index: entry.index, configuration: decodeConfiguration(entry.payload) }
-    this.#appliedDirectory = directoryOf(this.#appliedConfiguration.configuration)
-    this.#tellPeers()
-    this.#deps.logger.log('info', 'members-changed', {
-      index: entry.index,
-      members: this.#appliedDirectory.members.map((member) => formatId(member.id)).join(','),
-      voters: this.#appliedConfiguration.configuration.voters.map(formatId).join(','),
-    })
-  }
-
-  /** The newest member list counts; whom it takes out has to hear and answer until that is committed. */
-  #tellPeers(): void {
-    const newest = directoryOf(this.#raft.configuration)
-    const { members, leaving } = this.#appliedDirectory
-    const others = [...newest.leaving, ...members, ...leaving]
-    const isFirst = (member: { id: NodeId }, slot: number): boolean =>
-      find(newest, member.id) === undefined && others.findIndex(({ id }) => id === member.id) === slot
-    this.#deps.directoryChanged({ ...newest, leaving: others.filter(isFirst) })
-  }
-
   // ---- reads --------------------------------------------------------------------------------------------------
 
   #read(options: CallOptions, leaderOnly: boolean): Promise<void> {
@@ -634,86 +596,6 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       if (isIn) this.#schedule()
       else reject(new QuorateError('overloaded', `${this.#readers.size} reads are waiting already`))
     })
-  }
-
-  // ---- members ------------------------------------------------------------------------------------------------
-
-  async #changeMembers(request: MembershipRequest, options: CallOptions): Promise<void> {
-    const { time, limits } = this.#deps
-    const deadlineMs = this.#deadline(options)
-    const bytes = encodeMembershipRequest(request)
-    let index: number
-    if (this.#isStopped) throw stoppedError()
-    for (;;) {
-      const timeoutMs = Math.max(1, deadlineMs - time.monotonicMs())
-      try {
-        index = decodeChangeAnswer(await this.#questions.ask('node', bytes, { timeoutMs }))
-        break
-      } catch (error) {
-        // The leader may have begun it all the same.
-        if (isQuorateError(error, 'stopped')) throw unknownOutcome(error)
-        const isLate = time.monotonicMs() + limits.tickMs >= deadlineMs
-        if (isLate || !isQuorateError(error, 'change-in-progress')) throw error
-        await new Promise<void>((resolve) => {
-          time.startTimer(limits.tickMs, resolve)
-        })
-      }
-    }
-    const timeoutMs = Math.max(1, deadlineMs - time.monotonicMs())
-    await this.#appliedWaiters.waitForEnd(() => this.#isChangeOver(request, index), { timeoutMs })
-  }
-
-  /**
-   * On the leader: judges the change and puts it into the log. Its end is seen where it is applied, from the index of
-   * the answer on: before that the list there may be one in which the same already was so, and then no more.
-   */
-  async #startMemberChange(request: MembershipRequest): Promise<Uint8Array> {
-    const { configuration } = this.#raft
-    // What is not committed may be cut again: neither "it is so already" nor "there is no such member" follows from it.
-    if (!equalBytes(configuration.context, this.#appliedConfiguration.configuration.context))
-      throw new QuorateError('change-in-progress', 'the change before it is not applied yet')
-    const directory = decodeDirectory(configuration.context)
-    const changed = changeDirectory(directory, request, this.#membershipView())
-    if (changed !== directory) this.#proposeDirectory(changed)
-    return encodeChangeAnswer(this.#raft.lastIndex)
-  }
-
-  #proposeDirectory(directory: Directory): void {
-    const { voters, learners, context } = configurationOf(directory)
-    const result = this.#raft.proposeConfiguration({ voters, learners, context })
-    this.#schedule()
-    if (result.ok) return
-    if (result.reason === 'not-leader') throw notLeaderError(this.#raft.leader)
-    throw new QuorateError('change-in-progress', `a change of the members is refused now: ${result.reason}`)
-  }
-
-  #isChangeOver(request: MembershipRequest, index: number): boolean {
-    const { configuration } = this.#appliedConfiguration
-    if (this.#appliedEnd.index < index || configuration.outgoing.length > 0) return false
-    return isChanged(this.#appliedDirectory, request)
-  }
-
-  #membershipView(): MembershipView {
-    const { limits } = this.#deps
-    return {
-      leader: this.#raft.leader,
-      lastIndex: this.#raft.lastIndex,
-      progress: this.#raft.progress(),
-      silentTicksMax: limits.electionTicks,
-      learnersMax: limits.learnersMax,
-    }
-  }
-
-  #promoteWhoIsReady(): void {
-    const directory = decodeDirectory(this.#raft.configuration.context)
-    const view = this.#membershipView()
-    const ready = readyToPromote(directory, view)
-    if (ready === undefined) return
-    try {
-      this.#proposeDirectory(changeDirectory(directory, { kind: 'promote', id: ready }, view))
-    } catch (error) {
-      if (!isQuorateError(error)) throw error
-    }
   }
 
   // ---- time ---------------------------------------------------------------------------------------------------
@@ -746,7 +628,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#transfer.tick()
     if (this.#repair.isReady) this.#askForState()
     this.#runDuties(nowMs, lateMs > electionMs)
-    if (this.isSettledLeader) this.#promoteWhoIsReady()
+    if (this.isSettledLeader) this.#changes.promoteWhoIsReady()
   }
 
   /** What the state machine wants its leader to do: only once leadership is settled, and never right after a pause. */
@@ -922,7 +804,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     }
     // Source and mark in one turn: nothing may be applied between them.
     const source = this.#machine.openSnapshot()
-    const { index: configurationIndex, configuration } = this.#appliedConfiguration
+    const { index: configurationIndex, configuration } = this.#members
     const mark: SnapshotMark = { end: this.#appliedEnd, configuration, configurationIndex }
     assert(source.appliedIndex === mark.end.index, 'a snapshot is the state at its mark')
     const cut: SnapshotSource = {
@@ -1007,9 +889,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     const { end, configuration, configurationIndex } = file.mark
     this.#committed = this.#committed.filter((entry) => entry.index > end.index)
     this.#appliedEnd = end
-    this.#appliedConfiguration = { index: configurationIndex, configuration }
-    this.#appliedDirectory = directoryOf(configuration)
-    this.#tellPeers()
+    this.#members.replace(configurationIndex, configuration)
     this.#lastSnapshotIndex = end.index
     if (!operation.keepsLog) this.#baseIndex = end.index
     this.#logBytesSinceSnapshot = 0
@@ -1181,12 +1061,3 @@ function differsAgainText(index: number): string {
 
 const aloneText =
   'the state was found wrong, and there is no other voter to take it from. Restore the data directory from a backup.'
-
-function newestAt(
-  configurations: readonly { index: number; configuration: Configuration }[],
-  index: number,
-): { index: number; configuration: Configuration } {
-  const found = configurations.findLast((candidate) => candidate.index <= index) ?? configurations[0]
-  assert(found !== undefined, 'a group starts with a configuration, if only an empty one')
-  return found
-}
