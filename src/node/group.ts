@@ -15,17 +15,15 @@ import {
   createRaft,
   type Entry,
   entryKind,
-  type InstallOperation,
   type LogEnd,
   type LogRead,
   type RaftNode,
   type RaftRestore,
   type Ready,
   type Role,
-  type SnapshotMark,
   type StorageOperation,
 } from '../raft/index.ts'
-import type { SnapshotFile, SnapshotStore } from '../snapshot/index.ts'
+import type { SnapshotStore } from '../snapshot/index.ts'
 import type { StoreBackend } from '../store/index.ts'
 import type { WriteAheadLog } from '../write-ahead-log/index.ts'
 import { AppliedMembers } from './applied-members.ts'
@@ -33,7 +31,6 @@ import { AppliedWaiters } from './applied-waiters.ts'
 import type { CallOptions, Group, GroupStatus, Member, Proposed } from './contract.ts'
 import { DigestComparison } from './digest-comparison.ts'
 import { decodeEnvelope, type Incarnation } from './envelope.ts'
-import { loadSnapshot } from './load-snapshot.ts'
 import { MemberChanges } from './member-changes.ts'
 import type { Directory } from './members.ts'
 import type { PublishedFacts } from './membership.ts'
@@ -42,8 +39,11 @@ import type { PeerMessage } from './peer-codec.ts'
 import { Proposals } from './proposals.ts'
 import { Questions } from './questions.ts'
 import { ReaderQueue } from './readers.ts'
-import { notLeaderError, refusalText, stateLostText, stoppedError } from './refusals.ts'
+import { corruptError, notLeaderError, refusalText, stateLostText, stoppedError } from './refusals.ts'
+import { SnapshotInstall } from './snapshot-install.ts'
+import { SnapshotOffers } from './snapshot-offers.ts'
 import { SnapshotTransfer } from './snapshot-transfer.ts'
+import { SnapshotWriter, snapshotsKept } from './snapshot-writer.ts'
 import type { SnapshotSource, StateMachine } from './state-machine.ts'
 import { StateRepair } from './state-repair.ts'
 import { StorageQueue } from './storage-queue.ts'
@@ -81,7 +81,6 @@ export interface GroupDependencies<Result> {
 
 const applySliceMs = 5
 const applyClockEvery = 32
-const snapshotsKept = 2
 
 /**
  * One replicated group on this node: the single update queue, and the loop that carries what the rules decide to disk,
@@ -95,7 +94,6 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   readonly #members: AppliedMembers
   readonly #storage: StorageQueue
   readonly #flusher: StoreFlusher<Result>
-  readonly #transfer: SnapshotTransfer
   readonly #digests: DigestComparison
   readonly #repair: StateRepair
   /** The voters' states differ, and nobody knows which is right: this node is about to end. */
@@ -126,17 +124,11 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   #pauses = 0
   #isProving = false
 
-  // Snapshots and the low-water mark.
-  #isSnapshotting = false
-  /** Resolves when the cut that is open now is done with. */
-  #cut: Promise<void> = Promise.resolve()
-  #lastSnapshotIndex: number
-  /** The low-water mark: the log on disk begins after it. */
-  #baseIndex: number
-  #logBytesSinceSnapshot: number
-  /** Resolves when the snapshot that is being written now is done with. */
-  #saving: Promise<void> = Promise.resolve()
-  #isInstalling = false
+  // Snapshots.
+  readonly #transfer: SnapshotTransfer
+  readonly #writer: SnapshotWriter<Result>
+  readonly #install: SnapshotInstall<Result>
+  readonly #offers: SnapshotOffers
 
   #lastTickMs: number
   #lastRole: { readonly role: Role; readonly term: number }
@@ -173,10 +165,6 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       appliedIndex: deps.applied.index,
       tellPeers: (directory) => deps.directoryChanged(directory),
     })
-    this.#lastSnapshotIndex = deps.snapshots.list()[0]?.mark.end.index ?? 0
-    this.#baseIndex = deps.restore.base.index
-    // How much of the log is newer than the last snapshot is not known after a restart: all of it, at the most.
-    this.#logBytesSinceSnapshot = deps.log.gauges.bytes
     this.#proposals = new Proposals({
       raft: this.#raft,
       time,
@@ -213,7 +201,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#storage = new StorageQueue({
       group: deps.group,
       log: deps.log,
-      install: (operation) => this.#install(operation),
+      install: (operation) => this.#install.install(operation),
       completed: (operation) =>
         this.#event(() => {
           for (const message of operation.after) this.#deps.send(message.to, message)
@@ -235,7 +223,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       logger,
       snapshots: deps.snapshots,
       send: (to, message) => deps.send(to, message),
-      received: (file) => this.#event(() => this.#snapshotReceived(file)),
+      received: (file) => this.#event(() => this.#offers.received(file)),
       sent: (to, result, end) => this.#event(() => this.#raft.snapshotSent(to, result, end)),
       failed: (error) => this.#fail(error),
     })
@@ -247,9 +235,73 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       discard: () => this.#discardState(),
       failed: (error) => this.#fail(error),
     })
+    this.#writer = this.#newSnapshotWriter()
+    this.#install = this.#newSnapshotInstall()
+    this.#offers = this.#newSnapshotOffers()
     if (deps.isStateLost) this.#resumeRepair()
     this.#lastTickMs = time.monotonicMs()
     this.#lastRole = { role: this.#raft.role, term: this.#raft.term }
+  }
+
+  #newSnapshotWriter(): SnapshotWriter<Result> {
+    const { group, time, logger, limits, log, snapshots, machine, restore } = this.#deps
+    return new SnapshotWriter({
+      group,
+      time,
+      logger,
+      limits,
+      log,
+      snapshots,
+      machine,
+      members: this.#members,
+      baseIndex: restore.base.index,
+      appliedEnd: () => this.#appliedEnd,
+      durableIndex: () => this.#flusher.durableIndex,
+      lossCount: () => this.#repair.count,
+      isSending: () => this.#transfer.isSending,
+      isReplacing: () => this.#isReplacing,
+      isStopped: () => this.#isStopped,
+      released: (end) => this.#event(() => this.#raft.released(end)),
+      failed: (error) => this.#fail(error),
+    })
+  }
+
+  #newSnapshotInstall(): SnapshotInstall<Result> {
+    const { group, logger, limits, log, snapshots, backend, machine } = this.#deps
+    return new SnapshotInstall({
+      group,
+      logger,
+      limits,
+      log,
+      snapshots,
+      backend,
+      machine,
+      members: this.#members,
+      flusher: this.#flusher,
+      writer: this.#writer,
+      digests: this.#digests,
+      repair: this.#repair,
+      replaced: (end) => {
+        this.#committed = this.#committed.filter((entry) => entry.index > end.index)
+        this.#appliedEnd = end
+      },
+      isStopped: () => this.#isStopped,
+    })
+  }
+
+  #newSnapshotOffers(): SnapshotOffers {
+    return new SnapshotOffers({
+      nodeId: this.nodeId,
+      raft: this.#raft,
+      snapshots: this.#deps.snapshots,
+      transfer: this.#transfer,
+      repair: this.#repair,
+      appliedEnd: () => this.#appliedEnd,
+      hasInstall: () => this.#storage.hasInstall,
+      isReplacing: () => this.#isReplacing,
+      startSnapshot: () => this.#writer.start(),
+      send: (to, message) => this.#deps.send(to, message),
+    })
   }
 
   start(): void {
@@ -269,7 +321,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       this.#end('stopped', 'this node is shutting down')
     }
     // Whatever still uses store and disk comes to its end first.
-    await Promise.all([this.#storage.settle(), this.#saving, this.#transfer.stop()])
+    await Promise.all([this.#storage.settle(), this.#writer.settle(), this.#transfer.stop()])
     await this.#flusher.drain()
     await this.#repair.stop()
   }
@@ -315,6 +367,11 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   confirmLeadership(options: CallOptions): Promise<void> {
     if (!this.isSettledLeader) return Promise.reject(notLeaderError(this.#raft.leader))
     return this.#read(options, true)
+  }
+
+  /** A cut of the state, one at a time; `done` of it must be called. Errors: `no-leader`, `stopped`. */
+  async openSnapshot(): Promise<SnapshotSource> {
+    return (await this.#writer.openCut()).source
   }
 
   waitApplied(isReached: () => boolean, options: CallOptions): Promise<void> {
@@ -379,14 +436,14 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       term: raft.term,
       leader: raft.leader,
       isLearner: this.isLearner,
-      firstIndex: this.#baseIndex + 1,
+      firstIndex: this.#writer.lowWaterMark + 1,
       lastIndex: raft.lastIndex,
       durableIndex: raft.durableIndex,
       commitIndex: raft.commitIndex,
       appliedIndex: this.#machine.appliedIndex,
       durableAppliedIndex: this.#flusher.durableIndex,
-      lowWaterMark: this.#baseIndex,
-      configurationIndex: this.#isInstalling ? 0 : this.#members.index,
+      lowWaterMark: this.#writer.lowWaterMark,
+      configurationIndex: this.#install.isInstalling ? 0 : this.#members.index,
       digest: this.#machine.digest,
       clusterVersion: this.#members.directory.clusterVersion,
       peers: raft.progress(),
@@ -484,9 +541,9 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     for (const state of ready.readStates) this.#readers.confirmed(state.request, state.index)
     for (const request of ready.readFailures) this.#readers.failed(request)
     // A state that is being replaced may be there already, while the member list still is the one before it.
-    if (!this.#isInstalling) this.#readers.applied(this.#machine.appliedIndex)
+    if (!this.#install.isInstalling) this.#readers.applied(this.#machine.appliedIndex)
     for (const read of ready.logReads) this.#readLog(read)
-    for (const peer of ready.snapshotsWanted) this.#announceSnapshot(peer)
+    for (const peer of ready.snapshotsWanted) this.#offers.wanted(peer)
   }
 
   #store(operation: StorageOperation): void {
@@ -523,18 +580,13 @@ export class ReplicatedGroup<Result> implements Group<Result> {
         this.#digests.reported(from, message)
         break
       case 'stateRequest':
-        this.#giveState(from, message.leastIndex)
+        this.#offers.asked(from, message.leastIndex)
         break
       case 'ping':
       case 'pong':
         break
       case 'installSnapshot':
-        this.#raft.step(message)
-        if (this.#raft.leader === from && this.#raft.term === message.term) {
-          const { index } = message.snapshot.end
-          const isWanted = this.#repair.isReady && index >= this.#repair.leastIndex
-          if (isWanted || index > this.#raft.commitIndex) this.#transfer.begin(from, message.snapshot)
-        }
+        this.#offers.announced(from, message)
         break
       default:
         this.#raft.step(message)
@@ -564,7 +616,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     const hasWork = this.#machine.maintain()
     const isHeld = this.#machine.pending.operations >= limits.pendingOperationsMax
     if (hasWork || (this.#committed.length > 0 && !isHeld)) this.#schedule()
-    this.#maybeSnapshot()
+    this.#writer.poll()
   }
 
   #apply(entry: Entry): void {
@@ -575,7 +627,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       if (entry.kind === entryKind.configuration) this.#members.apply(entry)
     }
     this.#appliedEnd = { index: entry.index, term: entry.term, chain: entry.chain }
-    this.#logBytesSinceSnapshot += entry.payload.length
+    this.#writer.applied(entry.payload.length)
     if (this.#digests.isDue(entry.index)) this.#reportDigest(entry.index)
   }
 
@@ -626,7 +678,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#storage.retry()
     if ((this.#isDiskFull || this.#repair.isLost) && this.#raft.role === 'leader') this.#raft.resign()
     this.#transfer.tick()
-    if (this.#repair.isReady) this.#askForState()
+    if (this.#repair.isReady) this.#offers.askForState()
     this.#runDuties(nowMs, lateMs > electionMs)
     if (this.isSettledLeader) this.#changes.promoteWhoIsReady()
   }
@@ -743,163 +795,11 @@ export class ReplicatedGroup<Result> implements Group<Result> {
         else
           this.#event(() => {
             // Own entries are gone only when a snapshot took their place, and then nobody waits for them.
-            if (isOwn) assert(first <= this.#baseIndex, 'the log keeps what is not applied')
+            if (isOwn) assert(first <= this.#writer.lowWaterMark, 'the log keeps what is not applied')
             else if (isWanted()) this.#raft.entriesRead({ to, entries: [], previous: undefined })
           })
       },
     )
-  }
-
-  #announceSnapshot(peer: NodeId): void {
-    const newest = this.#deps.snapshots.list()[0]
-    if (newest === undefined) {
-      // The log was released only after a snapshot was durable, so one is missing here only while it is being made.
-      this.#startSnapshot()
-      this.#raft.snapshotSent(peer, 'failed', this.#appliedEnd)
-      return
-    }
-    const { mark } = newest
-    if (!this.#announce(peer, mark)) this.#raft.snapshotSent(peer, 'failed', mark.end)
-  }
-
-  #announce(to: NodeId, snapshot: SnapshotMark): boolean {
-    const { nodeId: from } = this
-    const { term } = this.#raft
-    const isSent = this.#deps.send(to, { kind: 'installSnapshot', from, to, term, snapshot })
-    if (isSent) this.#transfer.offer(to, snapshot.end)
-    return isSent
-  }
-
-  #snapshotReceived(file: SnapshotFile): void {
-    // It may have left the list since: it was sent before this replica's state turned out to be wrong.
-    if (this.#deps.snapshots.list().includes(file)) this.#raft.snapshotReceived(file.mark)
-  }
-
-  #maybeSnapshot(): void {
-    const { limits, snapshots } = this.#deps
-    if (this.#isSnapshotting || this.#appliedEnd.index - this.#lastSnapshotIndex < limits.snapshotCount)
-      return
-    // Whoever is sent a snapshot needs the log behind it: a new one now could make it need the next one for ever.
-    if (this.#transfer.isSending) return
-    // The last snapshot and not the state as it is now: that grows with the log, and the log would never outgrow it.
-    const share = limits.snapshotLogShare * (snapshots.list()[0]?.sizeBytes ?? 0)
-    if (this.#logBytesSinceSnapshot > Math.max(share, limits.snapshotLogBytesMin)) this.#startSnapshot()
-  }
-
-  async openSnapshot(): Promise<SnapshotSource> {
-    return (await this.#openCut()).source
-  }
-
-  /** One cut of the state at a time: whoever wants the next waits for the end of the one before. */
-  async #openCut(): Promise<{ source: SnapshotSource; mark: SnapshotMark }> {
-    const before = this.#cut
-    let release: () => void = () => undefined
-    this.#cut = new Promise((resolve) => {
-      release = resolve
-    })
-    await before
-    if (this.#isStopped || this.#isReplacing) {
-      release()
-      throw this.#isStopped ? stoppedError() : new QuorateError('no-leader', 'the state is being replaced')
-    }
-    // Source and mark in one turn: nothing may be applied between them.
-    const source = this.#machine.openSnapshot()
-    const { index: configurationIndex, configuration } = this.#members
-    const mark: SnapshotMark = { end: this.#appliedEnd, configuration, configurationIndex }
-    assert(source.appliedIndex === mark.end.index, 'a snapshot is the state at its mark')
-    const cut: SnapshotSource = {
-      appliedIndex: source.appliedIndex,
-      appliedTerm: source.appliedTerm,
-      next: () => {
-        // The store may be closed already.
-        if (this.#isStopped) throw stoppedError()
-        return source.next()
-      },
-      done: () => {
-        source.done()
-        release()
-      },
-    }
-    return { source: cut, mark }
-  }
-
-  #startSnapshot(): void {
-    if (this.#isSnapshotting || this.#appliedEnd.index === 0) return
-    this.#isSnapshotting = true
-    this.#saving = this.#snapshot().then(
-      () => {
-        this.#isSnapshotting = false
-      },
-      (error: unknown) => {
-        this.#isSnapshotting = false
-        if (!isQuorateError(error, 'disk-full', 'no-leader', 'leader-changed', 'stopped')) this.#fail(error)
-        else this.#deps.logger.log('warn', 'snapshot-failed', { cause: error.message })
-      },
-    )
-  }
-
-  async #snapshot(): Promise<void> {
-    const { snapshots, log, logger, time, group } = this.#deps
-    const { source, mark } = await this.#openCut()
-    const startMs = time.monotonicMs()
-    const lossCount = this.#repair.count
-    this.#logBytesSinceSnapshot = 0
-    try {
-      const file = await snapshots.save(mark, () => source.next())
-      this.#lastSnapshotIndex = Math.max(this.#lastSnapshotIndex, mark.end.index)
-      if (lossCount !== this.#repair.count) {
-        snapshots.forget(file)
-        return
-      }
-      const ms = Math.round(time.monotonicMs() - startMs)
-      logger.log('info', 'snapshot-saved', { index: mark.end.index, bytes: file.sizeBytes, ms })
-    } finally {
-      source.done()
-    }
-    // The low-water mark: the older of the snapshots that are kept, and only what the store holds durably. What stands
-    // before it goes only once the log begins there: the base of the log needs its snapshot for the configuration.
-    const kept = snapshots
-      .list()
-      .findIndex(
-        ({ mark: { end } }, slot) => slot + 1 >= snapshotsKept && end.index <= this.#flusher.durableIndex,
-      )
-    const oldest = snapshots.list()[kept]
-    if (oldest === undefined || this.#isStopped) return
-    await log.release(group, oldest.mark.end)
-    this.#baseIndex = Math.max(this.#baseIndex, oldest.mark.end.index)
-    logger.log('info', 'log-released', { index: oldest.mark.end.index })
-    this.#event(() => this.#raft.released(oldest.mark.end))
-    await snapshots.prune(kept + 1)
-  }
-
-  /** Replaces the state, and mostly the log, by the snapshot that was received. Runs alone in the storage queue. */
-  async #install(operation: InstallOperation): Promise<void> {
-    const { backend, snapshots, log, logger, group } = this.#deps
-    // By its mark: while this one waited for its turn, a newer one may have come.
-    const file = snapshots.list().find(({ mark }) => mark.end.index === operation.snapshot.end.index)
-    assert(file !== undefined, 'the snapshot to install is here')
-    this.#isInstalling = true
-    await this.#repair.marked()
-    await this.#flusher.settle()
-    const { flushOperations } = this.#deps.limits
-    await loadSnapshot({ machine: this.#machine, backend, snapshots, flushOperations }, file, () => {
-      if (this.#isStopped) throw stoppedError()
-    })
-    if (!operation.keepsLog) await log.reset(group, operation.end, operation.hardState)
-    const { end, configuration, configurationIndex } = file.mark
-    this.#committed = this.#committed.filter((entry) => entry.index > end.index)
-    this.#appliedEnd = end
-    this.#members.replace(configurationIndex, configuration)
-    this.#lastSnapshotIndex = end.index
-    if (!operation.keepsLog) this.#baseIndex = end.index
-    this.#logBytesSinceSnapshot = 0
-    this.#flusher.replaced(end.index)
-    // What this replica said of the state before is over.
-    this.#digests.forgetOwn()
-    logger.log('info', 'snapshot-installed', { index: end.index, bytes: file.sizeBytes })
-    await snapshots.prune(snapshotsKept)
-    if (this.#repair.isLost) await this.#repaired(end.index)
-    this.#isInstalling = false
   }
 
   // ---- comparing replicas ---------------------------------------------------------------------------------------
@@ -951,7 +851,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
 
   /** There is no state, or a snapshot takes its place just now. */
   get #isReplacing(): boolean {
-    return this.#isInstalling || this.#repair.isLost
+    return this.#install.isInstalling || this.#repair.isLost
   }
 
   /** Throws the state away and serves nothing, until the leader has given another. Votes and acknowledges all the same. */
@@ -989,28 +889,6 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#machine.beginRestore()
   }
 
-  /** Again and again: the leader may have to write a snapshot first, and may change. */
-  #askForState(): void {
-    const { leader, configuration } = this.#raft
-    if (this.#storage.hasInstall) return
-    if (configuration.voters.length === 1 && configuration.voters[0] === this.nodeId)
-      throw corruptError(aloneText)
-    if (leader === noNode || leader === this.nodeId || this.#transfer.isReceivingFrom(leader)) return
-    this.#deps.send(leader, { kind: 'stateRequest', leastIndex: this.#repair.leastIndex })
-  }
-
-  #giveState(to: NodeId, leastIndex: number): void {
-    if (this.#raft.role !== 'leader' || this.#isReplacing) return
-    const newest = this.#deps.snapshots.list()[0]
-    if (newest !== undefined && newest.mark.end.index >= leastIndex) this.#announce(to, newest.mark)
-    else if (this.#appliedEnd.index >= leastIndex) this.#startSnapshot()
-  }
-
-  async #repaired(index: number): Promise<void> {
-    await this.#repair.finish()
-    this.#deps.logger.log('info', 'state-repaired', { index })
-  }
-
   // ---- the end ------------------------------------------------------------------------------------------------
 
   /** Ends the group at once and answers everyone who waits: nothing it does can be relied on any more. */
@@ -1040,10 +918,6 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   }
 }
 
-function corruptError(text: string): QuorateError {
-  return new QuorateError('replica-corrupt', `CORRUPT: ${text}`)
-}
-
 function undecidedText(index: number): string {
   return (
     `the voters' states at index ${index} differ and no majority has the same, so none is known to be right. Start ` +
@@ -1058,6 +932,3 @@ function differsAgainText(index: number): string {
     'computes something else than the others. Look for a different version of the program, or bad memory.'
   )
 }
-
-const aloneText =
-  'the state was found wrong, and there is no other voter to take it from. Restore the data directory from a backup.'

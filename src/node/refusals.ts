@@ -19,6 +19,11 @@ export function unknownOutcome(cause: QuorateError): QuorateError {
   return new QuorateError('outcome-unknown', `begun, and its end was not seen: ${cause.message}`, { cause })
 }
 
+/** This replica must not go on: the data that it holds is wrong, or may be. */
+export function corruptError(text: string): QuorateError {
+  return new QuorateError('replica-corrupt', `CORRUPT: ${text}`)
+}
+
 export function refusalText(code: ErrorCode): string {
   if (code === 'no-leader') return 'there is no leader now, or it cannot be reached'
   if (code === 'overloaded') return 'the leader has as many commands under way as it may'
