@@ -30,6 +30,7 @@ import { AppliedMembers } from './applied-members.ts'
 import { AppliedWaiters } from './applied-waiters.ts'
 import type { CallOptions, Group, GroupStatus, Member, Proposed } from './contract.ts'
 import { DigestComparison } from './digest-comparison.ts'
+import { Duties } from './duties.ts'
 import { decodeEnvelope, type Incarnation } from './envelope.ts'
 import { MemberChanges } from './member-changes.ts'
 import type { Directory } from './members.ts'
@@ -110,19 +111,11 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   readonly #questions: Questions
   readonly #changes: MemberChanges
   readonly #appliedWaiters: AppliedWaiters
+  readonly #duties: Duties
 
   // Applying.
   #committed: Entry[] = []
   #appliedEnd: LogEnd
-  #hasDuties = false
-  /**
-   * Duties begin once this is applied: all that the log held when they came due. A revoke or a checkpoint in it counts,
-   * whether the leader before left it there or this one before a pause.
-   */
-  #dutiesAfter: number | undefined
-  /** Pauses of this node since it last proved its leadership: no duties before a round that began afterwards. */
-  #pauses = 0
-  #isProving = false
 
   // Snapshots.
   readonly #transfer: SnapshotTransfer
@@ -235,12 +228,30 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       discard: () => this.#discardState(),
       failed: (error) => this.#fail(error),
     })
+    this.#duties = this.#newDuties()
     this.#writer = this.#newSnapshotWriter()
     this.#install = this.#newSnapshotInstall()
     this.#offers = this.#newSnapshotOffers()
     if (deps.isStateLost) this.#resumeRepair()
     this.#lastTickMs = time.monotonicMs()
     this.#lastRole = { role: this.#raft.role, term: this.#raft.term }
+  }
+
+  #newDuties(): Duties {
+    const { time, machine, limits } = this.#deps
+    return new Duties({
+      raft: this.#raft,
+      time,
+      machine,
+      isSettledLeader: () => this.isSettledLeader,
+      propose: (command) => this.#proposals.proposeOwn(command),
+      confirmLeadership: (ended) => {
+        this.confirmLeadership({ timeoutMs: limits.electionTicks * limits.tickMs }).then(
+          () => this.#event(() => ended(true)),
+          () => this.#event(() => ended(false)),
+        )
+      },
+    })
   }
 
   #newSnapshotWriter(): SnapshotWriter<Result> {
@@ -679,57 +690,8 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     if ((this.#isDiskFull || this.#repair.isLost) && this.#raft.role === 'leader') this.#raft.resign()
     this.#transfer.tick()
     if (this.#repair.isReady) this.#offers.askForState()
-    this.#runDuties(nowMs, lateMs > electionMs)
+    this.#duties.tick(nowMs, lateMs > electionMs)
     if (this.isSettledLeader) this.#changes.promoteWhoIsReady()
-  }
-
-  /** What the state machine wants its leader to do: only once leadership is settled, and never right after a pause. */
-  #runDuties(nowMs: number, wasPaused: boolean): void {
-    const duties = this.#machine.leader
-    if (!this.isSettledLeader) return
-    if (wasPaused) {
-      if (this.#hasDuties) duties.suspend()
-      this.#hasDuties = false
-      this.#dutiesAfter = undefined
-      this.#pauses++
-    }
-    if (this.#pauses > 0) {
-      this.#proveLeadership()
-      return
-    }
-    if (!this.#hasDuties) {
-      this.#takeUpDuties()
-      return
-    }
-    for (const command of duties.tick(nowMs)) {
-      const refused = this.#proposals.proposeOwn(command)
-      if (refused !== undefined) duties.refused(command)
-    }
-  }
-
-  /** After a pause this node may have been deposed without knowing it: a round decides, however many it takes. */
-  #proveLeadership(): void {
-    if (this.#isProving) return
-    this.#isProving = true
-    const { electionTicks, tickMs } = this.#deps.limits
-    const pauses = this.#pauses
-    const ended = (isProven: boolean): void =>
-      this.#event(() => {
-        this.#isProving = false
-        if (isProven && this.#pauses === pauses) this.#pauses = 0
-      })
-    this.confirmLeadership({ timeoutMs: electionTicks * tickMs }).then(
-      () => ended(true),
-      () => ended(false),
-    )
-  }
-
-  #takeUpDuties(): void {
-    if (!this.isSettledLeader || this.#hasDuties) return
-    this.#dutiesAfter ??= this.#raft.lastIndex
-    if (this.#machine.appliedIndex < this.#dutiesAfter) return
-    this.#hasDuties = true
-    this.#machine.leader.start(this.#deps.time.monotonicMs())
   }
 
   // ---- roles --------------------------------------------------------------------------------------------------
@@ -742,18 +704,10 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       leader,
       cause: change.cause,
     })
-    if (change.role !== 'leader') {
-      this.#endDuties()
-      this.#dutiesAfter = undefined
-    }
+    if (change.role !== 'leader') this.#duties.deposed()
     this.#proposals.leadershipChanged(change.role === 'leader')
     if (change.role !== 'leader')
       this.#questions.rejectAll('leader-changed', 'the leader changed before it answered')
-  }
-
-  #endDuties(): void {
-    if (this.#hasDuties) this.#machine.leader.stop()
-    this.#hasDuties = false
   }
 
   /** The leadership goes with the next tick, and again with each until somebody has taken it. */
@@ -860,7 +814,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     // Whoever read here has seen the state at the applied index: a snapshot before it would lead back.
     this.#repair.begin(this.#appliedEnd.index)
     this.#dropState()
-    this.#endDuties()
+    this.#duties.end()
     this.#proposals.failOnTheWay(
       'the state of this member is wrong: the command may or may not have happened',
     )
@@ -906,7 +860,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#isStopped = true
     this.#ticker?.cancel()
     this.#storage.stop()
-    this.#endDuties()
+    this.#duties.end()
     this.#proposals.end(text)
     this.#readers.rejectAll(code, text)
     this.#questions.rejectAll(code, text)
