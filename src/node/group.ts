@@ -11,7 +11,6 @@ import {
 } from '../base/index.ts'
 import type { Logger, Time, Timer } from '../io/index.ts'
 import {
-  type Corruption,
   createRaft,
   type Entry,
   entryKind,
@@ -29,7 +28,6 @@ import type { WriteAheadLog } from '../write-ahead-log/index.ts'
 import { AppliedMembers } from './applied-members.ts'
 import { AppliedWaiters } from './applied-waiters.ts'
 import type { CallOptions, Group, GroupStatus, Member, Proposed } from './contract.ts'
-import { DigestComparison } from './digest-comparison.ts'
 import { Duties } from './duties.ts'
 import { decodeEnvelope, type Incarnation } from './envelope.ts'
 import { MemberChanges } from './member-changes.ts'
@@ -40,7 +38,8 @@ import type { PeerMessage } from './peer-codec.ts'
 import { Proposals } from './proposals.ts'
 import { Questions } from './questions.ts'
 import { ReaderQueue } from './readers.ts'
-import { corruptError, notLeaderError, refusalText, stateLostText, stoppedError } from './refusals.ts'
+import { notLeaderError, refusalText, stateLostText, stoppedError } from './refusals.ts'
+import { ReplicaComparison } from './replica-comparison.ts'
 import { SnapshotInstall } from './snapshot-install.ts'
 import { SnapshotOffers } from './snapshot-offers.ts'
 import { SnapshotTransfer } from './snapshot-transfer.ts'
@@ -95,10 +94,8 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   readonly #members: AppliedMembers
   readonly #storage: StorageQueue
   readonly #flusher: StoreFlusher<Result>
-  readonly #digests: DigestComparison
+  readonly #comparison: ReplicaComparison
   readonly #repair: StateRepair
-  /** The voters' states differ, and nobody knows which is right: this node is about to end. */
-  #isUndecided = false
 
   // Inputs that wait for the next turn.
   readonly #events: (() => void)[] = []
@@ -127,7 +124,6 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   #lastRole: { readonly role: Role; readonly term: number }
   #ticker: Timer | undefined
   #isStopped = false
-  #problem: string | undefined
 
   constructor(deps: GroupDependencies<Result>) {
     this.#deps = deps
@@ -220,7 +216,6 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       sent: (to, result, end) => this.#event(() => this.#raft.snapshotSent(to, result, end)),
       failed: (error) => this.#fail(error),
     })
-    this.#digests = new DigestComparison()
     this.#repair = new StateRepair({
       time,
       mark: () => deps.markStateLost(),
@@ -228,6 +223,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       discard: () => this.#discardState(),
       failed: (error) => this.#fail(error),
     })
+    this.#comparison = this.#newComparison()
     this.#duties = this.#newDuties()
     this.#writer = this.#newSnapshotWriter()
     this.#install = this.#newSnapshotInstall()
@@ -235,6 +231,22 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     if (deps.isStateLost) this.#resumeRepair()
     this.#lastTickMs = time.monotonicMs()
     this.#lastRole = { role: this.#raft.role, term: this.#raft.term }
+  }
+
+  #newComparison(): ReplicaComparison {
+    const { nodeId, time, logger, limits, machine } = this.#deps
+    return new ReplicaComparison({
+      nodeId,
+      raft: this.#raft,
+      time,
+      logger,
+      limits,
+      machine,
+      repair: this.#repair,
+      send: (to, message) => this.#deps.send(to, message),
+      loseState: (cause) => this.#loseState(cause),
+      event: (action) => this.#event(action),
+    })
   }
 
   #newDuties(): Duties {
@@ -290,7 +302,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       members: this.#members,
       flusher: this.#flusher,
       writer: this.#writer,
-      digests: this.#digests,
+      comparison: this.#comparison,
       repair: this.#repair,
       replaced: (end) => {
         this.#committed = this.#committed.filter((entry) => entry.index > end.index)
@@ -469,7 +481,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
         snapshots: { size: snapshots.list().length, bound: snapshotsKept + 1 },
       },
       problems: [
-        ...(this.#problem === undefined ? [] : [this.#problem]),
+        ...(this.#comparison.problem === undefined ? [] : [this.#comparison.problem]),
         ...(this.#repair.isLost ? [`CORRUPT: ${stateLostText}`] : []),
         ...(this.#isDiskFull ? ['the disk is full'] : []),
         ...(raft.leader === noNode ? ['no leader'] : []),
@@ -534,14 +546,15 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#applySlice()
     while (this.#raft.hasReady()) this.#carryOut(this.#raft.ready())
     // Last: a snapshot that is about to replace the state is in the storage queue by now.
-    this.#judgeDigests()
+    // A state that is being replaced is not worth a judgement.
+    if (!this.#isReplacing && !this.#storage.hasInstall) this.#comparison.judge()
     if (!this.#isReplacing) this.#flusher.poll()
   }
 
   #carryOut(ready: Ready): void {
     for (const change of ready.roleChanges) this.#roleChanged(change)
     this.#lastRole = { role: this.#raft.role, term: this.#raft.term }
-    if (ready.corruption !== undefined) this.#logsDiffer(ready.corruption)
+    if (ready.corruption !== undefined) this.#comparison.logsDiffer(ready.corruption)
     if (ready.configuration !== undefined) this.#members.tellPeers()
     for (const message of ready.messages) this.#deps.send(message.to, message)
     for (const operation of ready.storage) this.#store(operation)
@@ -588,7 +601,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
         this.#transfer.gone(from, message.end)
         break
       case 'digest':
-        this.#digests.reported(from, message)
+        this.#comparison.reported(from, message)
         break
       case 'stateRequest':
         this.#offers.asked(from, message.leastIndex)
@@ -639,7 +652,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     }
     this.#appliedEnd = { index: entry.index, term: entry.term, chain: entry.chain }
     this.#writer.applied(entry.payload.length)
-    if (this.#digests.isDue(entry.index)) this.#reportDigest(entry.index)
+    this.#comparison.applied(entry.index)
   }
 
   #applyCommand(entry: Entry): void {
@@ -756,51 +769,6 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     )
   }
 
-  // ---- comparing replicas ---------------------------------------------------------------------------------------
-
-  #reportDigest(index: number): void {
-    const { digest } = this.#machine
-    this.#digests.own(index, digest)
-    const { voters, learners } = this.#raft.configuration
-    for (const peer of [...voters, ...learners]) {
-      if (peer !== this.nodeId) this.#deps.send(peer, { kind: 'digest', index, digest })
-    }
-  }
-
-  /** Which of the two is damaged is not known here: nothing was taken over, and a human hears of it. */
-  #logsDiffer(found: Corruption): void {
-    const { peer, index, term, chain, peerChain } = found
-    const problem = `CORRUPT: the log differs from that of member ${formatId(peer)} at index ${index}`
-    if (this.#problem === problem) return
-    this.#problem = problem
-    this.#deps.logger.log('error', 'logs-differ', { peer, index, term, chain, peerChain })
-  }
-
-  #judgeDigests(): void {
-    // A state that is being replaced is not worth a judgement.
-    if (this.#isReplacing || this.#storage.hasInstall) return
-    const verdict = this.#digests.judge(this.#raft.configuration.voters, this.nodeId)
-    if (verdict?.kind === 'agrees') this.#repair.confirmed()
-    else if (verdict?.kind === 'undecided') this.#stopUndecided(verdict.index)
-    else if (verdict?.kind === 'differs') {
-      if (this.#repair.isOnProbation) throw corruptError(differsAgainText(verdict.index))
-      this.#loseState(`the state at index ${verdict.index} differs from that of a majority of the voters`)
-    }
-  }
-
-  /** Not at once: the others cannot judge without this node's digest, which may still be on its way. */
-  #stopUndecided(index: number): void {
-    if (this.#isUndecided) return
-    this.#isUndecided = true
-    const { time, limits, logger } = this.#deps
-    logger.log('error', 'states-differ', { index })
-    time.startTimer(limits.tickMs * limits.electionTicks, () =>
-      this.#event(() => {
-        throw corruptError(undecidedText(index))
-      }),
-    )
-  }
-
   // ---- a state that is wrong ------------------------------------------------------------------------------------
 
   /** There is no state, or a snapshot takes its place just now. */
@@ -870,19 +838,4 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   #deadline(options: CallOptions): number {
     return this.#deps.time.monotonicMs() + options.timeoutMs
   }
-}
-
-function undecidedText(index: number): string {
-  return (
-    `the voters' states at index ${index} differ and no majority has the same, so none is known to be right. Start ` +
-    'them again, give the leadership to the one that is to count, and replace the others: remove each and add it ' +
-    'again with an empty data directory.'
-  )
-}
-
-function differsAgainText(index: number): string {
-  return (
-    `the state at index ${index} differs again from that of a majority, although the leader gave it anew: this member ` +
-    'computes something else than the others. Look for a different version of the program, or bad memory.'
-  )
 }

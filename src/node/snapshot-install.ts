@@ -5,10 +5,10 @@ import type { SnapshotStore } from '../snapshot/index.ts'
 import type { StoreBackend } from '../store/index.ts'
 import type { WriteAheadLog } from '../write-ahead-log/index.ts'
 import type { AppliedMembers } from './applied-members.ts'
-import type { DigestComparison } from './digest-comparison.ts'
 import { loadSnapshot } from './load-snapshot.ts'
 import type { GroupLimits } from './options.ts'
 import { stoppedError } from './refusals.ts'
+import type { ReplicaComparison } from './replica-comparison.ts'
 import { type SnapshotWriter, snapshotsKept } from './snapshot-writer.ts'
 import type { StateMachine } from './state-machine.ts'
 import type { StateRepair } from './state-repair.ts'
@@ -30,7 +30,7 @@ export interface SnapshotInstallOptions<Result> {
   readonly members: AppliedMembers
   readonly flusher: StoreFlusher<Result>
   readonly writer: SnapshotWriter<Result>
-  readonly digests: DigestComparison
+  readonly comparison: ReplicaComparison
   readonly repair: StateRepair
   /** The state is the one at `end`: what was to be applied up to there no longer is. */
   replaced(end: LogEnd): void
@@ -51,7 +51,7 @@ export class SnapshotInstall<Result> {
 
   async install(operation: InstallOperation): Promise<void> {
     const { machine, backend, snapshots, log, logger, group, limits } = this.#options
-    const { members, flusher, writer, digests, repair } = this.#options
+    const { members, flusher, writer, comparison, repair } = this.#options
     // By its mark: while this one waited for its turn, a newer one may have come.
     const file = snapshots.list().find(({ mark }) => mark.end.index === operation.snapshot.end.index)
     assert(file !== undefined, 'the snapshot to install is here')
@@ -68,8 +68,7 @@ export class SnapshotInstall<Result> {
     members.replace(configurationIndex, configuration)
     writer.installed(end.index, operation.keepsLog)
     flusher.replaced(end.index)
-    // What this replica said of the state before is over.
-    digests.forgetOwn()
+    comparison.stateReplaced()
     logger.log('info', 'snapshot-installed', { index: end.index, bytes: file.sizeBytes })
     await snapshots.prune(snapshotsKept)
     if (repair.isLost) {
