@@ -86,35 +86,41 @@ const applyClockEvery = 32
  * One replicated group on this node: the single update queue, and the loop that carries what the rules decide to disk,
  * peers and clients. All state changes in `#turn`; whatever comes from outside (a call, a message, a finished write) is
  * queued and looked at there, never acted on inside a callback.
+ *
+ * The way of a write: `propose`, `#turn`, `Proposals.proposeWaiting`, `#carryOut` (disk and peers), `#storeCompleted`,
+ * `#carryOut` again once it is committed, `#applySlice`, `Proposals.applied`.
  */
 export class ReplicatedGroup<Result> implements Group<Result> {
   readonly #deps: GroupDependencies<Result>
   readonly #raft: RaftNode
   readonly #machine: StateMachine<Result>
-  readonly #members: AppliedMembers
-  readonly #storage: StorageQueue
-  readonly #flusher: StoreFlusher<Result>
-  readonly #comparison: ReplicaComparison
-  readonly #repair: StateRepair
 
   // Inputs that wait for the next turn.
   readonly #events: (() => void)[] = []
   readonly #inbox: RingQueue<{ from: NodeId; message: PeerMessage }>
   #isTurnDue = false
 
-  // Whoever waits.
-  readonly #proposals: Proposals<Result>
-  readonly #readers: ReaderQueue
-  readonly #questions: Questions
-  readonly #changes: MemberChanges
-  readonly #appliedWaiters: AppliedWaiters
-  readonly #duties: Duties
-
   // Applying.
   #committed: Entry[] = []
   #appliedEnd: LogEnd
+  readonly #members: AppliedMembers
 
-  // Snapshots.
+  // Disk.
+  readonly #storage: StorageQueue
+  readonly #flusher: StoreFlusher<Result>
+
+  // Whoever waits.
+  readonly #proposals: Proposals<Result>
+  readonly #readers: ReaderQueue
+  readonly #appliedWaiters: AppliedWaiters
+  readonly #questions: Questions
+  readonly #changes: MemberChanges
+
+  readonly #duties: Duties
+
+  // The state, given to others and taken from them.
+  readonly #repair: StateRepair
+  readonly #comparison: ReplicaComparison
   readonly #transfer: SnapshotTransfer
   readonly #writer: SnapshotWriter<Result>
   readonly #install: SnapshotInstall<Result>
@@ -128,203 +134,28 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   constructor(deps: GroupDependencies<Result>) {
     this.#deps = deps
     this.#machine = deps.machine
-    const { limits, time, logger } = deps
-    this.#raft = createRaft(
-      {
-        id: deps.nodeId,
-        group: deps.group,
-        electionTicks: limits.electionTicks,
-        heartbeatTicks: 1,
-        seed: deps.seed,
-        appendBytesMax: limits.appendBytesMax,
-        inflightMax: limits.inflightMax,
-        windowBytesMax: limits.windowBytesMax,
-        uncommittedBytesMax: limits.uncommittedBytesMax,
-      },
-      deps.restore,
-    )
+    const { limits, time } = deps
+    this.#raft = this.#newRaft()
     this.#inbox = new RingQueue(limits.inboxMax)
+    this.#appliedEnd = deps.applied
+    this.#storage = this.#newStorageQueue()
+    this.#flusher = this.#newStoreFlusher()
+    this.#members = this.#newAppliedMembers()
+    this.#proposals = this.#newProposals()
     this.#readers = new ReaderQueue(limits.readersMax)
     this.#appliedWaiters = new AppliedWaiters(limits.readersMax, time)
-    this.#appliedEnd = deps.applied
-    this.#members = new AppliedMembers({
-      raft: this.#raft,
-      logger,
-      configurations: deps.restore.configurations,
-      appliedIndex: deps.applied.index,
-      tellPeers: (directory) => deps.directoryChanged(directory),
-    })
-    this.#proposals = new Proposals({
-      raft: this.#raft,
-      time,
-      limits,
-      incarnation: deps.incarnation,
-      send: (to, message) => deps.send(to, message),
-      waits: () => this.#schedule(),
-      isStopped: () => this.#isStopped,
-      isDiskFull: () => this.#isDiskFull,
-      isStateLost: () => this.#repair.isLost,
-    })
-    this.#questions = new Questions({
-      raft: this.#raft,
-      time,
-      bound: limits.questionsMax,
-      incarnation: deps.incarnation,
-      send: (to, message) => deps.send(to, message),
-      answerNode: (question) => this.#changes.begin(question),
-      isStopped: () => this.#isStopped,
-      failed: (error) => this.#fail(error),
-    })
-    this.#changes = new MemberChanges({
-      clusterId: deps.clusterId,
-      raft: this.#raft,
-      time,
-      limits,
-      applied: this.#members,
-      waiters: this.#appliedWaiters,
-      appliedIndex: () => this.#appliedEnd.index,
-      askLeader: (question, options) => this.#questions.ask('node', question, options),
-      proposed: () => this.#schedule(),
-      isStopped: () => this.#isStopped,
-    })
-    this.#storage = new StorageQueue({
-      group: deps.group,
-      log: deps.log,
-      install: (operation) => this.#install.install(operation),
-      completed: (operation) =>
-        this.#event(() => {
-          for (const message of operation.after) this.#deps.send(message.to, message)
-          this.#raft.storageCompleted(operation.sequence)
-        }),
-      diskFull: (isFull) => this.#event(() => this.#diskFullChanged(isFull)),
-      failed: (error) => this.#fail(error),
-    })
-    this.#flusher = new StoreFlusher<Result>({
-      machine: deps.machine,
-      backend: deps.backend,
-      time,
-      limits,
-      flushed: () => this.#schedule(),
-      failed: (error) => this.#fail(error),
-    })
-    this.#transfer = new SnapshotTransfer({
-      time,
-      logger,
-      snapshots: deps.snapshots,
-      send: (to, message) => deps.send(to, message),
-      received: (file) => this.#event(() => this.#offers.received(file)),
-      sent: (to, result, end) => this.#event(() => this.#raft.snapshotSent(to, result, end)),
-      failed: (error) => this.#fail(error),
-    })
-    this.#repair = new StateRepair({
-      time,
-      mark: () => deps.markStateLost(),
-      clearMark: () => deps.clearStateLost(),
-      discard: () => this.#discardState(),
-      failed: (error) => this.#fail(error),
-    })
-    this.#comparison = this.#newComparison()
+    this.#questions = this.#newQuestions()
+    this.#changes = this.#newMemberChanges()
     this.#duties = this.#newDuties()
+    this.#repair = this.#newStateRepair()
+    this.#comparison = this.#newComparison()
+    this.#transfer = this.#newSnapshotTransfer()
     this.#writer = this.#newSnapshotWriter()
     this.#install = this.#newSnapshotInstall()
     this.#offers = this.#newSnapshotOffers()
     if (deps.isStateLost) this.#resumeRepair()
     this.#lastTickMs = time.monotonicMs()
     this.#lastRole = { role: this.#raft.role, term: this.#raft.term }
-  }
-
-  #newComparison(): ReplicaComparison {
-    const { nodeId, time, logger, limits, machine } = this.#deps
-    return new ReplicaComparison({
-      nodeId,
-      raft: this.#raft,
-      time,
-      logger,
-      limits,
-      machine,
-      repair: this.#repair,
-      send: (to, message) => this.#deps.send(to, message),
-      loseState: (cause) => this.#loseState(cause),
-      event: (action) => this.#event(action),
-    })
-  }
-
-  #newDuties(): Duties {
-    const { time, machine, limits } = this.#deps
-    return new Duties({
-      raft: this.#raft,
-      time,
-      machine,
-      isSettledLeader: () => this.isSettledLeader,
-      propose: (command) => this.#proposals.proposeOwn(command),
-      confirmLeadership: (ended) => {
-        this.confirmLeadership({ timeoutMs: limits.electionTicks * limits.tickMs }).then(
-          () => this.#event(() => ended(true)),
-          () => this.#event(() => ended(false)),
-        )
-      },
-    })
-  }
-
-  #newSnapshotWriter(): SnapshotWriter<Result> {
-    const { group, time, logger, limits, log, snapshots, machine, restore } = this.#deps
-    return new SnapshotWriter({
-      group,
-      time,
-      logger,
-      limits,
-      log,
-      snapshots,
-      machine,
-      members: this.#members,
-      baseIndex: restore.base.index,
-      appliedEnd: () => this.#appliedEnd,
-      durableIndex: () => this.#flusher.durableIndex,
-      lossCount: () => this.#repair.count,
-      isSending: () => this.#transfer.isSending,
-      isReplacing: () => this.#isReplacing,
-      isStopped: () => this.#isStopped,
-      released: (end) => this.#event(() => this.#raft.released(end)),
-      failed: (error) => this.#fail(error),
-    })
-  }
-
-  #newSnapshotInstall(): SnapshotInstall<Result> {
-    const { group, logger, limits, log, snapshots, backend, machine } = this.#deps
-    return new SnapshotInstall({
-      group,
-      logger,
-      limits,
-      log,
-      snapshots,
-      backend,
-      machine,
-      members: this.#members,
-      flusher: this.#flusher,
-      writer: this.#writer,
-      comparison: this.#comparison,
-      repair: this.#repair,
-      replaced: (end) => {
-        this.#committed = this.#committed.filter((entry) => entry.index > end.index)
-        this.#appliedEnd = end
-      },
-      isStopped: () => this.#isStopped,
-    })
-  }
-
-  #newSnapshotOffers(): SnapshotOffers {
-    return new SnapshotOffers({
-      nodeId: this.nodeId,
-      raft: this.#raft,
-      snapshots: this.#deps.snapshots,
-      transfer: this.#transfer,
-      repair: this.#repair,
-      appliedEnd: () => this.#appliedEnd,
-      hasInstall: () => this.#storage.hasInstall,
-      isReplacing: () => this.#isReplacing,
-      startSnapshot: () => this.#writer.start(),
-      send: (to, message) => this.#deps.send(to, message),
-    })
   }
 
   start(): void {
@@ -390,6 +221,17 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   confirmLeadership(options: CallOptions): Promise<void> {
     if (!this.isSettledLeader) return Promise.reject(notLeaderError(this.#raft.leader))
     return this.#read(options, true)
+  }
+
+  #read(options: CallOptions, leaderOnly: boolean): Promise<void> {
+    if (this.#isStopped) return Promise.reject(stoppedError())
+    if (this.#repair.isLost) return Promise.reject(new QuorateError('no-leader', stateLostText))
+    const deadlineMs = this.#deps.time.monotonicMs() + options.timeoutMs
+    return new Promise((resolve, reject) => {
+      const isIn = this.#readers.add({ deadlineMs, leaderOnly, resolve, reject })
+      if (isIn) this.#schedule()
+      else reject(new QuorateError('overloaded', `${this.#readers.size} reads are waiting already`))
+    })
   }
 
   /** A cut of the state, one at a time; `done` of it must be called. Errors: `no-leader`, `stopped`. */
@@ -545,36 +387,10 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     while (this.#raft.hasReady()) this.#carryOut(this.#raft.ready())
     this.#applySlice()
     while (this.#raft.hasReady()) this.#carryOut(this.#raft.ready())
-    // Last: a snapshot that is about to replace the state is in the storage queue by now.
-    // A state that is being replaced is not worth a judgement.
+    // Last: a snapshot that is about to replace the state is in the storage queue by now, and a state that is being
+    // replaced is not worth a judgement.
     if (!this.#isReplacing && !this.#storage.hasInstall) this.#comparison.judge()
     if (!this.#isReplacing) this.#flusher.poll()
-  }
-
-  #carryOut(ready: Ready): void {
-    for (const change of ready.roleChanges) this.#roleChanged(change)
-    this.#lastRole = { role: this.#raft.role, term: this.#raft.term }
-    if (ready.corruption !== undefined) this.#comparison.logsDiffer(ready.corruption)
-    if (ready.configuration !== undefined) this.#members.tellPeers()
-    for (const message of ready.messages) this.#deps.send(message.to, message)
-    for (const operation of ready.storage) this.#store(operation)
-    if (ready.committed.length > 0) {
-      this.#committed =
-        this.#committed.length === 0 ? [...ready.committed] : this.#committed.concat(ready.committed)
-    }
-    for (const state of ready.readStates) this.#readers.confirmed(state.request, state.index)
-    for (const request of ready.readFailures) this.#readers.failed(request)
-    // A state that is being replaced may be there already, while the member list still is the one before it.
-    if (!this.#install.isInstalling) this.#readers.applied(this.#machine.appliedIndex)
-    for (const read of ready.logReads) this.#readLog(read)
-    for (const peer of ready.snapshotsWanted) this.#offers.wanted(peer)
-  }
-
-  #store(operation: StorageOperation): void {
-    if (operation.kind === 'write' && operation.truncateAfter !== undefined) {
-      this.#deps.logger.log('info', 'log-truncated', { after: operation.truncateAfter })
-    }
-    this.#storage.push(operation)
   }
 
   #receiveNow(from: NodeId, message: PeerMessage): void {
@@ -615,6 +431,62 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       default:
         this.#raft.step(message)
     }
+  }
+
+  #carryOut(ready: Ready): void {
+    for (const change of ready.roleChanges) this.#roleChanged(change)
+    this.#lastRole = { role: this.#raft.role, term: this.#raft.term }
+    if (ready.corruption !== undefined) this.#comparison.logsDiffer(ready.corruption)
+    if (ready.configuration !== undefined) this.#members.tellPeers()
+    for (const message of ready.messages) this.#deps.send(message.to, message)
+    for (const operation of ready.storage) this.#store(operation)
+    if (ready.committed.length > 0) {
+      this.#committed =
+        this.#committed.length === 0 ? [...ready.committed] : this.#committed.concat(ready.committed)
+    }
+    for (const state of ready.readStates) this.#readers.confirmed(state.request, state.index)
+    for (const request of ready.readFailures) this.#readers.failed(request)
+    // A state that is being replaced may be there already, while the member list still is the one before it.
+    if (!this.#install.isInstalling) this.#readers.applied(this.#machine.appliedIndex)
+    for (const read of ready.logReads) this.#readLog(read)
+    for (const peer of ready.snapshotsWanted) this.#offers.wanted(peer)
+  }
+
+  #store(operation: StorageOperation): void {
+    if (operation.kind === 'write' && operation.truncateAfter !== undefined) {
+      this.#deps.logger.log('info', 'log-truncated', { after: operation.truncateAfter })
+    }
+    this.#storage.push(operation)
+  }
+
+  /** What raft wanted durable is: what it may only say from now on is said. */
+  #storeCompleted(operation: StorageOperation): void {
+    for (const message of operation.after) this.#deps.send(message.to, message)
+    this.#raft.storageCompleted(operation.sequence)
+  }
+
+  #readLog({ to, first, end, bytesMax }: LogRead): void {
+    const { term } = this.#raft
+    const { log, group } = this.#deps
+    const isOwn = to === this.nodeId
+    // What a peer is sent belongs to one leadership: in a later one these entries may have been cut and replaced.
+    const isWanted = (): boolean => isOwn || this.#raft.term === term
+    log.read(group, first, end, bytesMax).then(
+      ({ previous, entries }) =>
+        this.#event(() => {
+          if (isWanted()) this.#raft.entriesRead({ to, entries, previous })
+        }),
+      (error: unknown) => {
+        const isGone = isQuorateError(error, 'log-released', 'log-index-out-of-range')
+        if (!isGone) this.#fail(error)
+        else
+          this.#event(() => {
+            // Own entries are gone only when a snapshot took their place, and then nobody waits for them.
+            if (isOwn) assert(first <= this.#writer.lowWaterMark, 'the log keeps what is not applied')
+            else if (isWanted()) this.#raft.entriesRead({ to, entries: [], previous: undefined })
+          })
+      },
+    )
   }
 
   // ---- applying -----------------------------------------------------------------------------------------------
@@ -660,18 +532,6 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     const envelope = decodeEnvelope(entry.payload)
     const result = this.#machine.apply({ index, term, timeMs: envelope.timeMs, payload: envelope.command })
     this.#proposals.applied(envelope, result, entry)
-  }
-
-  // ---- reads --------------------------------------------------------------------------------------------------
-
-  #read(options: CallOptions, leaderOnly: boolean): Promise<void> {
-    if (this.#isStopped) return Promise.reject(stoppedError())
-    if (this.#repair.isLost) return Promise.reject(new QuorateError('no-leader', stateLostText))
-    return new Promise((resolve, reject) => {
-      const isIn = this.#readers.add({ deadlineMs: this.#deadline(options), leaderOnly, resolve, reject })
-      if (isIn) this.#schedule()
-      else reject(new QuorateError('overloaded', `${this.#readers.size} reads are waiting already`))
-    })
   }
 
   // ---- time ---------------------------------------------------------------------------------------------------
@@ -743,32 +603,6 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     })
   }
 
-  // ---- the log and snapshots ------------------------------------------------------------------------------------
-
-  #readLog({ to, first, end, bytesMax }: LogRead): void {
-    const { term } = this.#raft
-    const { log, group } = this.#deps
-    const isOwn = to === this.nodeId
-    // What a peer is sent belongs to one leadership: in a later one these entries may have been cut and replaced.
-    const isWanted = (): boolean => isOwn || this.#raft.term === term
-    log.read(group, first, end, bytesMax).then(
-      ({ previous, entries }) =>
-        this.#event(() => {
-          if (isWanted()) this.#raft.entriesRead({ to, entries, previous })
-        }),
-      (error: unknown) => {
-        const isGone = isQuorateError(error, 'log-released', 'log-index-out-of-range')
-        if (!isGone) this.#fail(error)
-        else
-          this.#event(() => {
-            // Own entries are gone only when a snapshot took their place, and then nobody waits for them.
-            if (isOwn) assert(first <= this.#writer.lowWaterMark, 'the log keeps what is not applied')
-            else if (isWanted()) this.#raft.entriesRead({ to, entries: [], previous: undefined })
-          })
-      },
-    )
-  }
-
   // ---- a state that is wrong ------------------------------------------------------------------------------------
 
   /** There is no state, or a snapshot takes its place just now. */
@@ -835,7 +669,221 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#appliedWaiters.stop(code, text)
   }
 
-  #deadline(options: CallOptions): number {
-    return this.#deps.time.monotonicMs() + options.timeoutMs
+  // ---- the parts, and what each may ask of the group ------------------------------------------------------------
+
+  #newRaft(): RaftNode {
+    const { nodeId, group, seed, limits, restore } = this.#deps
+    const { electionTicks, appendBytesMax, inflightMax, windowBytesMax, uncommittedBytesMax } = limits
+    return createRaft(
+      {
+        id: nodeId,
+        group,
+        electionTicks,
+        heartbeatTicks: 1,
+        seed,
+        appendBytesMax,
+        inflightMax,
+        windowBytesMax,
+        uncommittedBytesMax,
+      },
+      restore,
+    )
+  }
+
+  #newStorageQueue(): StorageQueue {
+    const { group, log } = this.#deps
+    return new StorageQueue({
+      group,
+      log,
+      install: (operation) => this.#install.install(operation),
+      completed: (operation) => this.#event(() => this.#storeCompleted(operation)),
+      diskFull: (isFull) => this.#event(() => this.#diskFullChanged(isFull)),
+      failed: (error) => this.#fail(error),
+    })
+  }
+
+  #newStoreFlusher(): StoreFlusher<Result> {
+    const { machine, backend, time, limits } = this.#deps
+    return new StoreFlusher({
+      machine,
+      backend,
+      time,
+      limits,
+      flushed: () => this.#schedule(),
+      failed: (error) => this.#fail(error),
+    })
+  }
+
+  #newAppliedMembers(): AppliedMembers {
+    const { logger, restore, applied } = this.#deps
+    return new AppliedMembers({
+      raft: this.#raft,
+      logger,
+      configurations: restore.configurations,
+      appliedIndex: applied.index,
+      tellPeers: (directory) => this.#deps.directoryChanged(directory),
+    })
+  }
+
+  #newProposals(): Proposals<Result> {
+    const { time, limits, incarnation } = this.#deps
+    return new Proposals({
+      raft: this.#raft,
+      time,
+      limits,
+      incarnation,
+      send: (to, message) => this.#deps.send(to, message),
+      waits: () => this.#schedule(),
+      isStopped: () => this.#isStopped,
+      isDiskFull: () => this.#isDiskFull,
+      isStateLost: () => this.#repair.isLost,
+    })
+  }
+
+  #newQuestions(): Questions {
+    const { time, limits, incarnation } = this.#deps
+    return new Questions({
+      raft: this.#raft,
+      time,
+      bound: limits.questionsMax,
+      incarnation,
+      send: (to, message) => this.#deps.send(to, message),
+      answerNode: (question) => this.#changes.begin(question),
+      isStopped: () => this.#isStopped,
+      failed: (error) => this.#fail(error),
+    })
+  }
+
+  #newMemberChanges(): MemberChanges {
+    const { clusterId, time, limits } = this.#deps
+    return new MemberChanges({
+      clusterId,
+      raft: this.#raft,
+      time,
+      limits,
+      applied: this.#members,
+      waiters: this.#appliedWaiters,
+      appliedIndex: () => this.#appliedEnd.index,
+      askLeader: (question, options) => this.#questions.ask('node', question, options),
+      proposed: () => this.#schedule(),
+      isStopped: () => this.#isStopped,
+    })
+  }
+
+  #newDuties(): Duties {
+    const { time, machine, limits } = this.#deps
+    return new Duties({
+      raft: this.#raft,
+      time,
+      machine,
+      isSettledLeader: () => this.isSettledLeader,
+      propose: (command) => this.#proposals.proposeOwn(command),
+      confirmLeadership: (ended) => {
+        this.confirmLeadership({ timeoutMs: limits.electionTicks * limits.tickMs }).then(
+          () => this.#event(() => ended(true)),
+          () => this.#event(() => ended(false)),
+        )
+      },
+    })
+  }
+
+  #newStateRepair(): StateRepair {
+    return new StateRepair({
+      time: this.#deps.time,
+      mark: () => this.#deps.markStateLost(),
+      clearMark: () => this.#deps.clearStateLost(),
+      discard: () => this.#discardState(),
+      failed: (error) => this.#fail(error),
+    })
+  }
+
+  #newComparison(): ReplicaComparison {
+    const { nodeId, time, logger, limits, machine } = this.#deps
+    return new ReplicaComparison({
+      nodeId,
+      raft: this.#raft,
+      time,
+      logger,
+      limits,
+      machine,
+      repair: this.#repair,
+      send: (to, message) => this.#deps.send(to, message),
+      loseState: (cause) => this.#loseState(cause),
+      event: (action) => this.#event(action),
+    })
+  }
+
+  #newSnapshotTransfer(): SnapshotTransfer {
+    const { time, logger, snapshots } = this.#deps
+    return new SnapshotTransfer({
+      time,
+      logger,
+      snapshots,
+      send: (to, message) => this.#deps.send(to, message),
+      received: (file) => this.#event(() => this.#offers.received(file)),
+      sent: (to, result, end) => this.#event(() => this.#raft.snapshotSent(to, result, end)),
+      failed: (error) => this.#fail(error),
+    })
+  }
+
+  #newSnapshotWriter(): SnapshotWriter<Result> {
+    const { group, time, logger, limits, log, snapshots, machine, restore } = this.#deps
+    return new SnapshotWriter({
+      group,
+      time,
+      logger,
+      limits,
+      log,
+      snapshots,
+      machine,
+      members: this.#members,
+      baseIndex: restore.base.index,
+      appliedEnd: () => this.#appliedEnd,
+      durableIndex: () => this.#flusher.durableIndex,
+      lossCount: () => this.#repair.count,
+      isSending: () => this.#transfer.isSending,
+      isReplacing: () => this.#isReplacing,
+      isStopped: () => this.#isStopped,
+      released: (end) => this.#event(() => this.#raft.released(end)),
+      failed: (error) => this.#fail(error),
+    })
+  }
+
+  #newSnapshotInstall(): SnapshotInstall<Result> {
+    const { group, logger, limits, log, snapshots, backend, machine } = this.#deps
+    return new SnapshotInstall({
+      group,
+      logger,
+      limits,
+      log,
+      snapshots,
+      backend,
+      machine,
+      members: this.#members,
+      flusher: this.#flusher,
+      writer: this.#writer,
+      comparison: this.#comparison,
+      repair: this.#repair,
+      replaced: (end) => {
+        this.#committed = this.#committed.filter((entry) => entry.index > end.index)
+        this.#appliedEnd = end
+      },
+      isStopped: () => this.#isStopped,
+    })
+  }
+
+  #newSnapshotOffers(): SnapshotOffers {
+    return new SnapshotOffers({
+      nodeId: this.nodeId,
+      raft: this.#raft,
+      snapshots: this.#deps.snapshots,
+      transfer: this.#transfer,
+      repair: this.#repair,
+      appliedEnd: () => this.#appliedEnd,
+      hasInstall: () => this.#storage.hasInstall,
+      isReplacing: () => this.#isReplacing,
+      startSnapshot: () => this.#writer.start(),
+      send: (to, message) => this.#deps.send(to, message),
+    })
   }
 }
