@@ -17,7 +17,7 @@ import { WaitingList } from './waiting-list.ts'
  *    that did not take it in. What was on its way when a leadership ended is `outcome-unknown`.
  * 3. A command is sent once. What gets lost is not repeated: its deadline says that nobody knows.
  *
- * All but `propose` is called in the group's turn.
+ * `propose` may be called at any time and only queues; the rest is called in the group's turn, and `end` at its end.
  */
 export interface ProposalsOptions {
   readonly raft: RaftNode

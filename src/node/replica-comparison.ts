@@ -12,7 +12,7 @@ import type { StateRepair } from './state-repair.ts'
  * What this replica finds out by comparing itself with the others, and what follows. A state that a majority of the
  * voters contradicts is thrown away; where no majority agrees, or a state that was given anew is wrong again, the node
  * ends. Logs that differ are only told: which of the two is damaged is not known here, and nothing was taken over.
- * Called in the group's turn.
+ * Called in the group's turn; `stateReplaced` while a snapshot is installed, when nothing is applied or judged.
  */
 export interface ReplicaComparisonOptions {
   readonly nodeId: NodeId
