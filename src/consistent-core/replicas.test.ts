@@ -200,3 +200,37 @@ test('damaged snapshots are refused by name, whatever byte is wrong', () => {
   }
   assert.equal(refused, whole.length)
 })
+
+test('sessions that nobody comes back to end: every row of them is gone, with equal digests on all replicas', () => {
+  const count = 4_000
+  const replicas = [createReplica(), createReplica()]
+  const [first] = replicas
+  assert.ok(first)
+  const runAll = (payload: Uint8Array): void => {
+    for (const { core } of replicas) apply(core, payload)
+  }
+  const rowsOf = ({ backend }: Replica): number =>
+    [...backend.range('sessions', {}), ...backend.range('leases', {})].length
+  for (let id = 1n; id <= BigInt(count); id++) {
+    runAll(encodeCommand({ session: undefined, write: { kind: 'leaseGrant', id, ttlSeconds: 60 } }))
+    const session = { session: id, request: 1, answeredBelow: 0 }
+    runAll(encodeCommand({ session, write: put(`key${id % 100n}`, 'v') }))
+    if (id % 1_000n === 0n) for (const replica of replicas) flush(replica)
+  }
+  assert.equal(first.core.counts.sessions, count)
+  assert.ok(rowsOf(first) >= 2 * count, `${rowsOf(first)} rows`)
+  first.core.leader.start(0)
+  let nowMs = 0
+  for (; first.core.counts.sessions > 0; nowMs += 100) {
+    assert.ok(nowMs < 60_000 + count + 2_000, `${first.core.counts.sessions} sessions after ${nowMs} ms`)
+    for (const command of first.core.leader.tick(nowMs)) runAll(command)
+  }
+  assert.ok(nowMs > 60_000, `they were ended after ${nowMs} ms`)
+  for (const replica of replicas) {
+    flush(replica)
+    const { sessions, leases } = replica.core.counts
+    assert.deepEqual([sessions, leases, rowsOf(replica)], [0, 0, 0])
+    assert.equal(replica.core.digest, first.core.digest)
+    assert.equal(finish(replica.core.verify()), true)
+  }
+})

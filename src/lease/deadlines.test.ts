@@ -93,3 +93,28 @@ test('checkpoints come every five minutes, for long leases only', () => {
   short.start(0)
   for (let nowMs = 0; nowMs < 300_000; nowMs += 10_000) assert.deepEqual(short.take(nowMs).checkpoints, [])
 })
+
+test('leaders change every half of the time: each change costs a long lease one checkpoint interval at the most', () => {
+  const ttlSeconds = 7_200
+  const { table } = create(1, ttlSeconds)
+  const reignMs = (ttlSeconds * 1000) / 2 - 1
+  let nowMs = 0
+  let changes = 0
+  for (; table.size > 0; changes++) {
+    const deadlines = new LeaseDeadlines({ table, revokesPerSecondMax: 1000, checkpointIntervalMs: 300_000 })
+    deadlines.start(nowMs)
+    const endMs = nowMs + reignMs
+    for (; nowMs < endMs && table.size > 0; nowMs += 500) {
+      const { revokes, checkpoints } = deadlines.take(nowMs)
+      for (const { id, remainingSeconds } of checkpoints) {
+        const record = { id, ttlSeconds, remainingSeconds }
+        table.replace(record)
+        deadlines.checkpointed(record)
+      }
+      for (const id of revokes) table.remove(id)
+    }
+    assert.ok(nowMs <= ttlSeconds * 1000 + changes * 300_000 + 1_000, `after ${nowMs} ms it is there`)
+  }
+  assert.ok(nowMs >= ttlSeconds * 1000, `it was ended after ${nowMs} ms`)
+  assert.ok(changes > 2, `${changes} leaders`)
+})

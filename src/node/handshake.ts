@@ -1,12 +1,5 @@
-import {
-  ByteReader,
-  ByteWriter,
-  type ClusterId,
-  type NodeId,
-  QuorateError,
-  utf8Decode,
-  utf8Encode,
-} from '../base/index.ts'
+import { ByteReader, ByteWriter, type ClusterId, type NodeId, QuorateError } from '../base/index.ts'
+import { readText, readTexts, writeText, writeTexts } from './wire-fields.ts'
 
 /**
  * The first message each way on a peer connection. It names who speaks to whom, in which cluster, from which data
@@ -57,7 +50,7 @@ export function encodeHello(hello: Hello): Uint8Array {
   writer.u64(hello.from)
   writer.u64(hello.to)
   writer.u64(hello.directoryId)
-  writeUrls(writer, hello.peerUrls)
+  writeTexts(writer, hello.peerUrls)
   return writer.copy()
 }
 
@@ -78,7 +71,7 @@ export function decodeHello(payload: Uint8Array): Hello {
     from: reader.u64(),
     to: reader.u64(),
     directoryId: reader.u64(),
-    peerUrls: readUrls(reader),
+    peerUrls: readTexts(reader),
   }
   reader.finish('a hello')
   return hello
@@ -92,7 +85,7 @@ export function encodeHelloAnswer(answer: HelloAnswer): Uint8Array {
   } else {
     writer.u8(typeRefused)
     writer.u8(refusalReasons.indexOf(answer.reason))
-    writer.sized(utf8Encode(answer.text))
+    writeText(writer, answer.text)
   }
   return writer.copy()
 }
@@ -103,14 +96,14 @@ export function decodeHelloAnswer(payload: Uint8Array): HelloAnswer {
   if (type === typeWelcome) return { kind: 'welcome', directoryId: reader.u64() }
   if (type !== typeRefused) throw new QuorateError('frame-malformed', 'a hello was not answered')
   const reason = refusalReasons[reader.u8()] ?? 'identity'
-  return { kind: 'refused', reason, text: utf8Decode(reader.sized()) ?? '' }
+  return { kind: 'refused', reason, text: readText(reader) }
 }
 
 export function encodeWhoAmI(question: WhoAmI): Uint8Array {
   const writer = new ByteWriter(64)
   writer.u8(typeWhoAmI)
   writer.u16(peerProtocolVersion)
-  writeUrls(writer, question.peerUrls)
+  writeTexts(writer, question.peerUrls)
   return writer.copy()
 }
 
@@ -119,7 +112,7 @@ export function decodeWhoAmI(payload: Uint8Array): WhoAmI | undefined {
   const reader = new ByteReader(payload)
   if (reader.u8() !== typeWhoAmI) return undefined
   reader.u16()
-  return { peerUrls: readUrls(reader) }
+  return { peerUrls: readTexts(reader) }
 }
 
 export function encodeYouAre(answer: YouAre): Uint8Array {
@@ -142,18 +135,4 @@ export function decodeYouAre(payload: Uint8Array): YouAre {
     )
   }
   return { clusterId: reader.u64(), nodeId: reader.u64(), directory: reader.sized() }
-}
-
-function writeUrls(writer: ByteWriter, urls: readonly string[]): void {
-  writer.varint(urls.length)
-  for (const url of urls) writer.sized(utf8Encode(url))
-}
-
-function readUrls(reader: ByteReader): string[] {
-  const count = reader.varint()
-  if (count > reader.remaining)
-    throw new QuorateError('frame-malformed', 'a list of URLs does not fit its message')
-  const urls: string[] = []
-  for (let i = 0; i < count; i++) urls.push(utf8Decode(reader.sized()) ?? '')
-  return urls
 }

@@ -5,11 +5,11 @@ import {
   compareIds,
   type NodeId,
   QuorateError,
-  utf8Decode,
   utf8Encode,
 } from '../base/index.ts'
 import type { Configuration } from '../raft/index.ts'
 import type { Member } from './contract.ts'
+import { readText, readTexts, writeText, writeTexts } from './wire-fields.ts'
 
 /**
  * The members of the cluster: names, addresses and roles beside raft's bare ids. They travel as the `context` of
@@ -168,25 +168,4 @@ function readRecords(reader: ByteReader, version: number): MemberRecord[] {
     })
   }
   return records
-}
-
-function writeText(writer: ByteWriter, text: string): void {
-  writer.sized(utf8Encode(text))
-}
-
-function readText(reader: ByteReader): string {
-  const text = utf8Decode(reader.sized())
-  if (text === undefined) throw new QuorateError('frame-malformed', 'a text is not UTF-8')
-  return text
-}
-
-function writeTexts(writer: ByteWriter, texts: readonly string[]): void {
-  writer.varint(texts.length)
-  for (const text of texts) writeText(writer, text)
-}
-
-function readTexts(reader: ByteReader): string[] {
-  const texts: string[] = []
-  for (let count = boundedCount(reader); count > 0; count--) texts.push(readText(reader))
-  return texts
 }

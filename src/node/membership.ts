@@ -1,14 +1,7 @@
-import {
-  ByteReader,
-  ByteWriter,
-  formatId,
-  type NodeId,
-  QuorateError,
-  utf8Decode,
-  utf8Encode,
-} from '../base/index.ts'
+import { ByteReader, ByteWriter, formatId, type NodeId, QuorateError } from '../base/index.ts'
 import type { PeerProgress } from '../raft/index.ts'
 import { type Directory, type MemberRecord, memberIdOf, withMember, withoutMember } from './members.ts'
+import { readTexts, writeTexts } from './wire-fields.ts'
 
 /** A change of the member list, as it travels from the node that was asked to the leader. */
 export type MembershipRequest =
@@ -317,18 +310,4 @@ export function decodeChangeAnswer(bytes: Uint8Array): number {
   const lastIndex = reader.varint()
   reader.finish('an answer to a membership request')
   return lastIndex
-}
-
-function writeTexts(writer: ByteWriter, texts: readonly string[]): void {
-  writer.varint(texts.length)
-  for (const text of texts) writer.sized(utf8Encode(text))
-}
-
-function readTexts(reader: ByteReader): string[] {
-  const texts: string[] = []
-  const count = reader.varint()
-  if (count > reader.remaining)
-    throw new QuorateError('frame-malformed', 'a list of texts does not fit its message')
-  for (let i = 0; i < count; i++) texts.push(utf8Decode(reader.sized()) ?? '')
-  return texts
 }

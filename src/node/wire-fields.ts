@@ -9,7 +9,7 @@ import {
 } from '../base/index.ts'
 import type { LogEnd } from '../raft/index.ts'
 
-/** Fields that several peer messages have. */
+/** Fields that several messages and records of this room have. */
 
 export function writeEnd(writer: ByteWriter, end: LogEnd): void {
   writer.u53(end.index)
@@ -35,8 +35,19 @@ export function writeText(writer: ByteWriter, text: string): void {
 
 export function readText(reader: ByteReader): string {
   const text = utf8Decode(reader.sized())
-  if (text === undefined) throw new QuorateError('frame-malformed', 'a text in a peer message is not UTF-8')
+  if (text === undefined) throw new QuorateError('frame-malformed', 'a text is not UTF-8')
   return text
+}
+
+export function writeTexts(writer: ByteWriter, texts: readonly string[]): void {
+  writer.varint(texts.length)
+  for (const text of texts) writeText(writer, text)
+}
+
+export function readTexts(reader: ByteReader): string[] {
+  const texts: string[] = []
+  for (let count = readCount(reader); count > 0; count--) texts.push(readText(reader))
+  return texts
 }
 
 /** A code that this build does not know comes from a newer one: it is still a refusal. */

@@ -9,8 +9,8 @@ import type { RequestStamp, ServerRequest } from './server-seam.ts'
 import { ask, asked, pairsOf, rangeOf, roomy, untilAnswered } from './testing/asking.ts'
 import { electionMs, Story } from './testing/story.ts'
 
-/** The network as it is and one split vote; a healthy election takes less than two election timeouts. */
-const failoverMsMax = 4 * electionMs
+/** Two split votes and then a leader: each of the three elections begins within two election timeouts. */
+const failoverMsMax = 6 * electionMs
 
 const put = (key: string, value: string, lease = 0n): ServerRequest =>
   asked({ kind: 'put', key, value, lease })
@@ -23,13 +23,13 @@ async function killLeaders(story: Story, rounds: number, pauseMs: () => number):
     await story.scheduler.run(pauseMs())
     // A leader may have changed by itself meanwhile; then that one is meant.
     const victim = story.cluster.leader ?? leader
-    if (round % 2 === 0) story.cluster.crash(victim)
-    else story.cluster.kill(victim)
+    story.cluster.kill(victim)
     const killedAt = story.scheduler.now
     await story.until(() => story.cluster.leader !== undefined)
     longestMs = Math.max(longestMs, story.scheduler.now - killedAt)
     story.cluster.start(victim)
     await story.until(() => victim.life?.server !== undefined)
+    story.assertSound()
   }
   return longestMs
 }
@@ -39,6 +39,8 @@ test('LF-1: the leader dies 50 times under load: a new one within the bound, not
   const random = new SeededRandom(113)
   await story.leader()
   await story.putUntilAnswered(story.cluster.nodes, 'up')
+  // So slow that candidates meet on the way: votes are split now and then.
+  story.cluster.network.setDelay({ least: 2, typical: 6 })
   const acknowledged: string[] = []
   const doubtful: string[] = []
   let isOver = false
@@ -52,7 +54,7 @@ test('LF-1: the leader dies 50 times under load: a new one within the bound, not
       await story.scheduler.wait(40)
     }
   }
-  const writers = Promise.all(Array.from({ length: 4 }, (_, number) => writer(number)))
+  const writers = Promise.all(Array.from({ length: 8 }, (_, number) => writer(number)))
   writers.catch(assert.fail)
   const longestMs = await killLeaders(story, 50, () => random.between(50, 300))
   isOver = true
@@ -65,7 +67,7 @@ test('LF-1: the leader dies 50 times under load: a new one within the bound, not
   )
   for (const key of [...acknowledged, ...doubtful]) kept.delete(key)
   assert.deepEqual([...kept], [], 'what was refused is not there')
-  assert.ok(acknowledged.length > 500 && doubtful.length > 0, `${acknowledged.length}, ${doubtful.length}`)
+  assert.ok(acknowledged.length > 300 && doubtful.length > 0, `${acknowledged.length}, ${doubtful.length}`)
   await story.until(() => story.isAgreed())
   story.assertSound()
 })
@@ -113,15 +115,20 @@ test('WAL-4: a counter under repeated kills ends at the acknowledged number, plu
     for (let request = 1; !isOver; request++) {
       const stamp: RequestStamp = { session, request, answeredBelow: request }
       const wire = { ...increment('numbered', await read('numbered')), stamp }
-      if (isDone(await untilAnswered(story, wire))) count.numbered++
+      // Through two servers, again and again until both have said what became of it.
+      const answers = await Promise.all([untilAnswered(story, wire), untilAnswered(story, wire)])
+      assert.deepEqual(answers[0], answers[1])
+      if (isDone(answers[0])) count.numbered++
       await story.scheduler.wait(20)
     }
   }
   const clients = Promise.all([once(), once(), once(), untilKnown(71n), untilKnown(72n), untilKnown(73n)])
   clients.catch(assert.fail)
   for (let round = 0; round < 40; round++) {
-    await story.scheduler.run(random.between(50, 200))
-    const victims = round % 10 === 9 ? story.cluster.nodes : [random.pick(story.cluster.nodes)]
+    const leader = await story.leader()
+    await story.scheduler.run(random.between(50, 300))
+    const one = random.chance(0.5) ? leader : random.pick(story.cluster.nodes)
+    const victims = round % 10 === 9 ? story.cluster.nodes : [one]
     for (const node of victims) random.chance(0.5) ? story.cluster.crash(node) : story.cluster.kill(node)
     await story.scheduler.run(random.between(1, 300))
     story.cluster.startAll()
@@ -155,7 +162,7 @@ for (const nodes of [1, 3]) {
     const few: string[] = []
     let answers = 0
     const writer = async (number: number): Promise<void> => {
-      for (let i = 0; i < 10; i++) {
+      for (let i = 0; i < 6; i++) {
         const value = `<${number}:${i}>`
         const { server } = present(random.pick(story.cluster.nodes).life, 'it runs')
         // Asked at the server itself: this is the moment at which the answer leaves.
@@ -168,7 +175,7 @@ for (const nodes of [1, 3]) {
     }
     await story.scheduler.complete(Promise.all(Array.from({ length: 32 }, (_, number) => writer(number))))
     assert.deepEqual(few, [])
-    assert.equal(answers, 320)
+    assert.equal(answers, 32 * 6)
     story.assertSound()
   })
 }
@@ -187,22 +194,31 @@ async function grant(story: Story, id: bigint, name: string): Promise<void> {
 
 test('LS-2: leaders die every half TTL: a renewed lease is never lost, another ends a failover and a TTL later', async () => {
   const story = new Story(116, { tuning: roomy })
+  const random = new SeededRandom(116)
   await story.leader()
   await story.putUntilAnswered(story.cluster.nodes, 'up')
-  await grant(story, 1n, 'kept')
-  await grant(story, 2n, 'left')
+  await grant(story, 100n, 'left')
+  const kept = Array.from({ length: 6 }, (_, i) => i + 1)
+  for (const i of kept) await grant(story, BigInt(i), `kept ${i}`)
+  const names = kept.map((i) => `lease kept ${i}`)
   let isOver = false
-  const keepAlive = async (): Promise<void> => {
+  // Never in step with the failovers: each reign has leases that are renewed late in it, and some not at all.
+  const keepAlive = async (i: number): Promise<void> => {
     while (!isOver) {
-      assert.equal((await untilAnswered(story, { kind: 'leaseRenew', id: 1n })).kind, 'answered')
-      await story.scheduler.wait(ttlMs / 4)
+      await untilAnswered(story, { kind: 'leaseRenew', id: BigInt(i) })
+      await story.scheduler.wait(ttlMs * (0.2 + 0.5 * random.unit()))
     }
   }
-  const keeper = keepAlive()
-  keeper.catch(assert.fail)
+  const keepers = Promise.all(kept.map(keepAlive))
+  keepers.catch(assert.fail)
   for (let round = 0; round < 12; round++) {
     await killLeaders(story, 1, () => ttlMs / 2 - electionMs)
-    assert.ok((await keysLeft(story)).includes('lease kept'), `the renewed lease was lost in round ${round}`)
+    const left = await keysLeft(story)
+    assert.deepEqual(
+      names.filter((name) => !left.includes(name)),
+      [],
+      `lost in round ${round}`,
+    )
   }
   const lastFailoverAt = story.scheduler.now
   const isGone = async (): Promise<boolean> => !(await keysLeft(story)).includes('lease left')
@@ -211,9 +227,9 @@ test('LS-2: leaders die every half TTL: a renewed lease is never lost, another e
     assert.ok(lateMs < checkMs, `the other lease is there ${lateMs} ms after its end`)
     await story.scheduler.run(50)
   }
-  assert.deepEqual(await keysLeft(story), ['lease kept'])
+  assert.deepEqual(await keysLeft(story), names)
   isOver = true
-  await story.scheduler.complete(keeper)
+  await story.scheduler.complete(keepers)
   story.assertSound()
 })
 

@@ -1,11 +1,12 @@
 // Acceptance of the patterns over whole clusters: what docs/compatibility/patterns.md claims and no room can show alone.
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { present } from '../base/index.ts'
+import { isDeepStrictEqual } from 'node:util'
+import { present, SeededRandom } from '../base/index.ts'
 import type { CallResult } from './client.ts'
 import type { ClusterNode } from './cluster.ts'
-import type { ModelPair } from './kv-model.ts'
-import type { ServerRequest } from './server-seam.ts'
+import type { ModelPair, ModelRequest } from './kv-model.ts'
+import type { ServerRequest, ServerWatchMessage } from './server-seam.ts'
 import { ask, asked, pairsOf, rangeOf, revisionOf, roomy, untilAnswered } from './testing/asking.ts'
 import { electionMs, Story } from './testing/story.ts'
 
@@ -364,5 +365,130 @@ test('CC-2: 200 registrations under leases: a failover ends none of them, and al
   await story.scheduler.run(8_000)
   const left = await ask(story, asked(rangeOf('service', 'servicf')))
   assert.equal(pairsOf(left).length, 0, 'unrenewed, each of them ends')
+  story.assertSound()
+})
+
+/** What one watcher knows: a copy of the keys below `a`, kept by events alone. */
+class Mirror {
+  readonly pairs = new Map<string, ModelPair>()
+  revision = 0
+  /** Set when the watch ended because its past is gone: the lowest revision that is still told. */
+  floor: number | undefined
+  readonly #story: Story
+  #stream: { cancel(): void } | undefined
+
+  constructor(story: Story) {
+    this.#story = story
+  }
+
+  watch(node: ClusterNode): void {
+    const { server } = present(node.life, 'it runs')
+    const filters = { previous: false, noPut: false, noDelete: false, fragment: false }
+    const request = { key: 'a', end: 'b', startRevision: this.revision + 1, ...filters }
+    this.#stream = present(server, 'it serves').watch(request, (message) => this.#take(message))
+  }
+
+  leave(): void {
+    this.#stream?.cancel()
+  }
+
+  async list(): Promise<void> {
+    const listed = await ask(this.#story, asked(rangeOf('a', 'b')))
+    this.pairs.clear()
+    for (const pair of pairsOf(listed)) this.pairs.set(pair.key, pair)
+    this.revision = revisionOf(listed)
+    this.floor = undefined
+  }
+
+  #take(message: ServerWatchMessage): void {
+    if (message.kind === 'compacted') this.floor = message.compactRevision
+    if (message.kind !== 'events') return
+    for (const { event, revision } of message.events) {
+      assert.ok(revision > this.revision, `revision ${revision} was told after ${this.revision}`)
+      if (event.kind === 'put') this.pairs.set(event.pair.key, event.pair)
+      else this.pairs.delete(event.key)
+    }
+    this.revision = message.events.at(-1)?.revision ?? this.revision
+  }
+}
+
+test('SW-2: a watcher that comes back below the compacted revision is told so; list and watch make it whole', async () => {
+  const story = new Story(118, { tuning: roomy })
+  const random = new SeededRandom(118)
+  await story.leader()
+  await story.putUntilAnswered(story.cluster.nodes, 'up')
+  const change = async (count: number): Promise<number> => {
+    let revision = 0
+    for (let i = 0; i < count; i++) {
+      const key = `a${random.between(0, 12)}`
+      const request: ModelRequest = random.chance(0.3)
+        ? { kind: 'delete', key, end: '' }
+        : { kind: 'put', key, value: `${i}`, lease: 0n }
+      revision = revisionOf(await untilAnswered(story, asked(request)))
+    }
+    return revision
+  }
+  const equalsStore = async (mirror: Mirror): Promise<boolean> => {
+    const stored = pairsOf(await ask(story, asked(rangeOf('a', 'b'))))
+    const mirrored = [...mirror.pairs.values()].sort((left, right) => (left.key < right.key ? -1 : 1))
+    return isDeepStrictEqual(mirrored, stored)
+  }
+  const mirror = new Mirror(story)
+  mirror.watch(random.pick(story.cluster.nodes))
+  for (let round = 0; round < 10; round++) {
+    await story.scheduler.complete(change(20))
+    await story.scheduler.run(200)
+    assert.ok(await equalsStore(mirror), 'as long as it watches it knows all')
+    mirror.leave()
+    const compacted = await story.scheduler.complete(change(20))
+    await ask(story, { kind: 'compact', revision: compacted })
+    const during = change(20)
+    const node = random.pick(story.cluster.nodes)
+    await story.until(
+      () => story.appliedIndex(node) >= story.appliedIndex(present(story.cluster.leader, 'one')),
+    )
+    const known = mirror.revision
+    mirror.watch(node)
+    await story.until(() => mirror.floor !== undefined)
+    assert.deepEqual([mirror.floor, mirror.revision], [compacted, known], 'the floor, and not one event')
+    await mirror.list()
+    mirror.watch(random.pick(story.cluster.nodes))
+    await story.scheduler.complete(during)
+    await story.scheduler.run(200)
+    assert.ok(await equalsStore(mirror), 'list and watch recovered it')
+  }
+  story.assertSound()
+})
+
+test('RP-1: on links of 50 ms there and back the throughput is window / round trip, not one entry a round trip', async () => {
+  const inflightMax = 8
+  const roundTripMs = 50
+  const story = new Story(119, { tuning: { ...roomy, inflightMax, appendBytesMax: 1 } })
+  const leader = await story.leader()
+  await story.putUntilAnswered([leader], 'up')
+  // From here on each byte takes exactly half a round trip.
+  story.cluster.network.setDelay({ least: 0, typical: 0 })
+  for (const from of story.cluster.nodes)
+    for (const to of story.others(from)) story.cluster.network.clog(from.name, to.name, roundTripMs / 2)
+  await story.scheduler.run(1_000)
+  let isOver = false
+  let answers = 0
+  const writer = async (): Promise<void> => {
+    while (!isOver) {
+      const { kind } = await story.begin(leader, asked({ kind: 'put', key: 'k', value: 'v', lease: 0n }))
+      if (kind === 'answered') answers++
+    }
+  }
+  const writers = Promise.all(Array.from({ length: 4 * inflightMax }, writer))
+  await story.scheduler.run(1_000)
+  const before = answers
+  const durationMs = 4_000
+  await story.scheduler.run(durationMs)
+  const perWindow = (answers - before) / (durationMs / roundTripMs)
+  isOver = true
+  await story.scheduler.complete(writers)
+  // By Little's law more than this in a round trip would be more than a window under way; the disks take their part.
+  assert.ok(perWindow > 0.8 * inflightMax && perWindow <= inflightMax, `${perWindow} entries a round trip`)
+  assert.equal(story.cluster.leader, leader)
   story.assertSound()
 })
