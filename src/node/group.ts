@@ -2,7 +2,6 @@ import {
   assert,
   type ClusterId,
   type ErrorCode,
-  equalBytes,
   formatId,
   isQuorateError,
   type NodeId,
@@ -12,59 +11,43 @@ import {
 } from '../base/index.ts'
 import type { Logger, Time, Timer } from '../io/index.ts'
 import {
-  type Configuration,
-  type Corruption,
   createRaft,
-  decodeConfiguration,
   type Entry,
   entryKind,
-  type InstallOperation,
   type LogEnd,
   type LogRead,
   type RaftNode,
   type RaftRestore,
   type Ready,
   type Role,
-  type SnapshotMark,
   type StorageOperation,
 } from '../raft/index.ts'
-import type { SnapshotFile, SnapshotStore } from '../snapshot/index.ts'
+import type { SnapshotStore } from '../snapshot/index.ts'
 import type { StoreBackend } from '../store/index.ts'
 import type { WriteAheadLog } from '../write-ahead-log/index.ts'
+import { AppliedMembers } from './applied-members.ts'
+import { AppliedWaiters } from './applied-waiters.ts'
 import type { CallOptions, Group, GroupStatus, Member, Proposed } from './contract.ts'
-import { DigestComparison } from './digest-comparison.ts'
-import { decodeEnvelope, encodeEnvelope, type Incarnation } from './envelope.ts'
-import { loadSnapshot } from './load-snapshot.ts'
-import {
-  configurationOf,
-  type Directory,
-  decodeDirectory,
-  directoryOf,
-  memberIdOf,
-  publicMember,
-} from './members.ts'
-import {
-  changeDirectory,
-  decodeChangeAnswer,
-  decodeMembershipRequest,
-  encodeChangeAnswer,
-  encodeMembershipRequest,
-  find,
-  isChanged,
-  type MembershipRequest,
-  type MembershipView,
-  readyToPromote,
-} from './membership.ts'
-import type { Audience, ForwardedCommand, NodeMessage } from './node-message-codec.ts'
+import { Duties } from './duties.ts'
+import { decodeEnvelope, type Incarnation } from './envelope.ts'
+import { MemberChanges } from './member-changes.ts'
+import type { Directory } from './members.ts'
+import type { PublishedFacts } from './membership.ts'
 import type { GroupLimits } from './options.ts'
 import type { PeerMessage } from './peer-codec.ts'
+import { Proposals } from './proposals.ts'
+import { Questions } from './questions.ts'
 import { ReaderQueue } from './readers.ts'
+import { notLeaderError, refusalText, stateLostText, stoppedError } from './refusals.ts'
+import { ReplicaComparison } from './replica-comparison.ts'
+import { SnapshotInstall } from './snapshot-install.ts'
+import { SnapshotOffers } from './snapshot-offers.ts'
 import { SnapshotTransfer } from './snapshot-transfer.ts'
+import { SnapshotWriter, snapshotsKept } from './snapshot-writer.ts'
 import type { SnapshotSource, StateMachine } from './state-machine.ts'
 import { StateRepair } from './state-repair.ts'
 import { StorageQueue } from './storage-queue.ts'
 import { StoreFlusher } from './store-flusher.ts'
-import { WaitingList } from './waiting-list.ts'
 
 /** Everything a group runs on. The state machine is already restored from the backend. */
 export interface GroupDependencies<Result> {
@@ -96,159 +79,87 @@ export interface GroupDependencies<Result> {
   failed(error: unknown): void
 }
 
-interface Proposal {
-  readonly sequence: number
-  readonly command: Uint8Array
-}
-
 const applySliceMs = 5
 const applyClockEvery = 32
-const snapshotsKept = 2
-const stateLostText = 'the state of this member is thrown away, and the leader is asked for another'
 
 /**
  * One replicated group on this node: the single update queue, and the loop that carries what the rules decide to disk,
  * peers and clients. All state changes in `#turn`; whatever comes from outside (a call, a message, a finished write) is
  * queued and looked at there, never acted on inside a callback.
+ *
+ * The way of a write: `propose`, `#turn`, `Proposals.proposeWaiting`, `#carryOut` (disk and peers), `#storeCompleted`,
+ * `#carryOut` again once it is committed, `#applySlice`, `Proposals.applied`.
  */
 export class ReplicatedGroup<Result> implements Group<Result> {
   readonly #deps: GroupDependencies<Result>
   readonly #raft: RaftNode
   readonly #machine: StateMachine<Result>
-  readonly #storage: StorageQueue
-  readonly #flusher: StoreFlusher<Result>
-  readonly #transfer: SnapshotTransfer
-  readonly #digests: DigestComparison
-  readonly #repair: StateRepair
-  /** The voters' states differ, and nobody knows which is right: this node is about to end. */
-  #isUndecided = false
 
   // Inputs that wait for the next turn.
   readonly #events: (() => void)[] = []
   readonly #inbox: RingQueue<{ from: NodeId; message: PeerMessage }>
-  readonly #proposals: RingQueue<Proposal>
   #isTurnDue = false
-
-  // Whoever waits.
-  readonly #waiting: WaitingList<Proposed<Result>>
-  readonly #forwarded = new Set<number>()
-  readonly #readers: ReaderQueue
-  readonly #questions: WaitingList<Uint8Array>
-  readonly #appliedWaiters = new Set<AppliedWaiter>()
-  #questionHandler: ((question: Uint8Array) => Promise<Uint8Array>) | undefined
-  /** Begin at a place of their own in each run of the process: a late refusal or answer to an earlier one finds nobody. */
-  #lastSequence: number
-  #lastQuestion: number
 
   // Applying.
   #committed: Entry[] = []
   #appliedEnd: LogEnd
-  #appliedConfiguration: { index: number; configuration: Configuration }
-  #appliedDirectory: Directory
-  #hasDuties = false
-  /**
-   * Duties begin once this is applied: all that the log held when they came due. A revoke or a checkpoint in it counts,
-   * whether the leader before left it there or this one before a pause.
-   */
-  #dutiesAfter: number | undefined
-  /** Pauses of this node since it last proved its leadership: no duties before a round that began afterwards. */
-  #pauses = 0
-  #isProving = false
+  readonly #members: AppliedMembers
 
-  // Snapshots and the low-water mark.
-  #isSnapshotting = false
-  /** Resolves when the cut that is open now is done with. */
-  #cut: Promise<void> = Promise.resolve()
-  #lastSnapshotIndex: number
-  /** The low-water mark: the log on disk begins after it. */
-  #baseIndex: number
-  #logBytesSinceSnapshot: number
-  /** Resolves when the snapshot that is being written now is done with. */
-  #saving: Promise<void> = Promise.resolve()
-  #isInstalling = false
+  // Disk.
+  readonly #storage: StorageQueue
+  readonly #flusher: StoreFlusher<Result>
+
+  // Whoever waits.
+  readonly #proposals: Proposals<Result>
+  readonly #readers: ReaderQueue
+  readonly #appliedWaiters: AppliedWaiters
+  readonly #questions: Questions
+  readonly #changes: MemberChanges
+
+  readonly #duties: Duties
+
+  // The state, given to others and taken from them.
+  readonly #repair: StateRepair
+  readonly #comparison: ReplicaComparison
+  readonly #transfer: SnapshotTransfer
+  readonly #writer: SnapshotWriter<Result>
+  readonly #install: SnapshotInstall<Result>
+  readonly #offers: SnapshotOffers
 
   #lastTickMs: number
   #lastRole: { readonly role: Role; readonly term: number }
   #ticker: Timer | undefined
   #isStopped = false
-  #problem: string | undefined
 
   constructor(deps: GroupDependencies<Result>) {
     this.#deps = deps
     this.#machine = deps.machine
-    const { limits, time, logger } = deps
-    this.#raft = createRaft(
-      {
-        id: deps.nodeId,
-        group: deps.group,
-        electionTicks: limits.electionTicks,
-        heartbeatTicks: 1,
-        seed: deps.seed,
-        appendBytesMax: limits.appendBytesMax,
-        inflightMax: limits.inflightMax,
-        windowBytesMax: limits.windowBytesMax,
-        uncommittedBytesMax: limits.uncommittedBytesMax,
-      },
-      deps.restore,
-    )
+    const { limits, time } = deps
+    this.#raft = this.#newRaft()
     this.#inbox = new RingQueue(limits.inboxMax)
-    this.#proposals = new RingQueue(limits.updateQueueMax)
-    this.#lastSequence = deps.incarnation.low >>> 2
-    this.#lastQuestion = deps.incarnation.low >>> 2
-    this.#waiting = new WaitingList(limits.waitingMax)
-    this.#questions = new WaitingList(limits.questionsMax)
-    this.#readers = new ReaderQueue(limits.readersMax)
     this.#appliedEnd = deps.applied
-    this.#appliedConfiguration = newestAt(deps.restore.configurations, deps.applied.index)
-    this.#appliedDirectory = directoryOf(this.#appliedConfiguration.configuration)
-    this.#lastSnapshotIndex = deps.snapshots.list()[0]?.mark.end.index ?? 0
-    this.#baseIndex = deps.restore.base.index
-    // How much of the log is newer than the last snapshot is not known after a restart: all of it, at the most.
-    this.#logBytesSinceSnapshot = deps.log.gauges.bytes
-    this.#storage = new StorageQueue({
-      group: deps.group,
-      log: deps.log,
-      install: (operation) => this.#install(operation),
-      completed: (operation) =>
-        this.#event(() => {
-          for (const message of operation.after) this.#deps.send(message.to, message)
-          this.#raft.storageCompleted(operation.sequence)
-        }),
-      diskFull: (isFull) => this.#event(() => this.#diskFullChanged(isFull)),
-      failed: (error) => this.#fail(error),
-    })
-    this.#flusher = new StoreFlusher<Result>({
-      machine: deps.machine,
-      backend: deps.backend,
-      time,
-      limits,
-      flushed: () => this.#schedule(),
-      failed: (error) => this.#fail(error),
-    })
-    this.#transfer = new SnapshotTransfer({
-      time,
-      logger,
-      snapshots: deps.snapshots,
-      send: (to, message) => deps.send(to, message),
-      received: (file) => this.#event(() => this.#snapshotReceived(file)),
-      sent: (to, result, end) => this.#event(() => this.#raft.snapshotSent(to, result, end)),
-      failed: (error) => this.#fail(error),
-    })
-    this.#digests = new DigestComparison()
-    this.#repair = new StateRepair({
-      time,
-      mark: () => deps.markStateLost(),
-      clearMark: () => deps.clearStateLost(),
-      discard: () => this.#discardState(),
-      failed: (error) => this.#fail(error),
-    })
+    this.#storage = this.#newStorageQueue()
+    this.#flusher = this.#newStoreFlusher()
+    this.#members = this.#newAppliedMembers()
+    this.#proposals = this.#newProposals()
+    this.#readers = new ReaderQueue(limits.readersMax)
+    this.#appliedWaiters = new AppliedWaiters(limits.readersMax, time)
+    this.#questions = this.#newQuestions()
+    this.#changes = this.#newMemberChanges()
+    this.#duties = this.#newDuties()
+    this.#repair = this.#newStateRepair()
+    this.#comparison = this.#newComparison()
+    this.#transfer = this.#newSnapshotTransfer()
+    this.#writer = this.#newSnapshotWriter()
+    this.#install = this.#newSnapshotInstall()
+    this.#offers = this.#newSnapshotOffers()
     if (deps.isStateLost) this.#resumeRepair()
     this.#lastTickMs = time.monotonicMs()
     this.#lastRole = { role: this.#raft.role, term: this.#raft.term }
   }
 
   start(): void {
-    this.#tellPeers()
+    this.#members.tellPeers()
     this.#startTicker()
     // The only voter leads with its first tick: it has nobody to wait for or to disturb, so that is now.
     const { voters, outgoing } = this.#raft.configuration
@@ -264,7 +175,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       this.#end('stopped', 'this node is shutting down')
     }
     // Whatever still uses store and disk comes to its end first.
-    await Promise.all([this.#storage.settle(), this.#saving, this.#transfer.stop()])
+    await Promise.all([this.#storage.settle(), this.#writer.settle(), this.#transfer.stop()])
     await this.#flusher.drain()
     await this.#repair.stop()
   }
@@ -296,18 +207,11 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   }
 
   get appliedDirectory(): Directory {
-    return this.#appliedDirectory
+    return this.#members.directory
   }
 
   propose(command: Uint8Array, options: CallOptions): Promise<Proposed<Result>> {
-    const refusal = this.#refusal(command)
-    if (refusal !== undefined) return Promise.reject(refusal)
-    this.#lastSequence++
-    const sequence = this.#lastSequence
-    const answer = this.#waiting.add(sequence, this.#deadline(options))
-    this.#proposals.push({ sequence, command })
-    this.#schedule()
-    return answer
+    return this.#proposals.propose(command, options)
   }
 
   readBarrier(options: CallOptions): Promise<void> {
@@ -315,78 +219,70 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   }
 
   confirmLeadership(options: CallOptions): Promise<void> {
-    if (!this.isSettledLeader) return Promise.reject(this.#notLeader())
+    if (!this.isSettledLeader) return Promise.reject(notLeaderError(this.#raft.leader))
     return this.#read(options, true)
   }
 
-  waitApplied(isReached: () => boolean, options: CallOptions): Promise<void> {
-    if (isReached()) return Promise.resolve()
+  #read(options: CallOptions, leaderOnly: boolean): Promise<void> {
     if (this.#isStopped) return Promise.reject(stoppedError())
-    if (this.#appliedWaiters.size >= this.#deps.limits.readersMax) {
-      return Promise.reject(
-        new QuorateError('overloaded', `${this.#appliedWaiters.size} calls wait for a revision already`),
-      )
-    }
+    if (this.#repair.isLost) return Promise.reject(new QuorateError('no-leader', stateLostText))
+    const deadlineMs = this.#deps.time.monotonicMs() + options.timeoutMs
     return new Promise((resolve, reject) => {
-      this.#appliedWaiters.add({ isReached, resolve, reject, deadlineMs: this.#deadline(options) })
+      const isIn = this.#readers.add({ deadlineMs, leaderOnly, resolve, reject })
+      if (isIn) this.#schedule()
+      else reject(new QuorateError('overloaded', `${this.#readers.size} reads are waiting already`))
     })
   }
 
+  /** A cut of the state, one at a time; `done` of it must be called. Errors: `no-leader`, `stopped`. */
+  async openSnapshot(): Promise<SnapshotSource> {
+    return (await this.#writer.openCut()).source
+  }
+
+  waitApplied(isReached: () => boolean, options: CallOptions): Promise<void> {
+    return this.#appliedWaiters.wait(isReached, options)
+  }
+
   askLeader(question: Uint8Array, options: CallOptions): Promise<Uint8Array> {
-    return this.#ask('door', question, options)
+    return this.#questions.ask('door', question, options)
   }
 
   setQuestionHandler(handler: (question: Uint8Array) => Promise<Uint8Array>): void {
-    this.#questionHandler = handler
+    this.#questions.setDoorHandler(handler)
   }
 
   members(): readonly Member[] {
-    return this.#appliedDirectory.members.map(publicMember)
+    return this.#changes.members()
   }
 
-  async addMember(
+  addMember(
     peerUrls: readonly string[],
     isLearner: boolean,
     options: CallOptions,
   ): Promise<{ added: Member; members: readonly Member[] }> {
-    // The id of a removed member never comes back, so the id of a new one depends on the moment it is added.
-    const salt = `${formatId(this.clusterId)} ${this.#deps.time.wallMs()}`
-    await this.#changeMembers({ kind: 'add', peerUrls, isLearner, salt }, options)
-    const added = find(this.#appliedDirectory, memberIdOf(peerUrls, salt))
-    assert(added !== undefined, 'a member that was added is in the list')
-    return { added: publicMember(added), members: this.members() }
+    return this.#changes.add(peerUrls, isLearner, options)
   }
 
-  async removeMember(id: NodeId, options: CallOptions): Promise<readonly Member[]> {
-    await this.#changeMembers({ kind: 'remove', id }, options)
-    return this.members()
+  removeMember(id: NodeId, options: CallOptions): Promise<readonly Member[]> {
+    return this.#changes.remove(id, options)
   }
 
-  async updateMember(
-    id: NodeId,
-    peerUrls: readonly string[],
-    options: CallOptions,
-  ): Promise<readonly Member[]> {
-    await this.#changeMembers({ kind: 'update', id, peerUrls }, options)
-    return this.members()
+  updateMember(id: NodeId, peerUrls: readonly string[], options: CallOptions): Promise<readonly Member[]> {
+    return this.#changes.update(id, peerUrls, options)
   }
 
-  async promoteMember(id: NodeId, options: CallOptions): Promise<readonly Member[]> {
-    await this.#changeMembers({ kind: 'promote', id }, options)
-    return this.members()
+  promoteMember(id: NodeId, options: CallOptions): Promise<readonly Member[]> {
+    return this.#changes.promote(id, options)
   }
 
   /** Reports this member's own facts to the cluster, if they are not known there yet. */
-  async publish(
-    facts: { name: string; clientUrls: readonly string[]; directoryId: bigint },
-    options: CallOptions,
-  ): Promise<void> {
+  publish(facts: Omit<PublishedFacts, 'commandVersion'>, options: CallOptions): Promise<void> {
     const { commandVersion } = this.#machine
-    await this.#changeMembers({ kind: 'publish', id: this.nodeId, ...facts, commandVersion }, options)
+    return this.#changes.publish(this.nodeId, { ...facts, commandVersion }, options)
   }
 
   async transferLeadership(to: NodeId, options: CallOptions): Promise<void> {
-    if (this.#raft.role !== 'leader') throw this.#notLeader()
+    if (this.#raft.role !== 'leader') throw notLeaderError(this.#raft.leader)
     if (to === this.nodeId) return
     if (!this.#raft.configuration.voters.includes(to)) {
       throw new QuorateError('transferee-invalid', `${formatId(to)} is no voting member`)
@@ -394,7 +290,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#event(() => {
       this.#raft.transferLeadership(to)
     })
-    await this.#waitForEnd(() => this.#raft.leader === to, options)
+    await this.#appliedWaiters.waitForEnd(() => this.#raft.leader === to, options)
   }
 
   status(): GroupStatus {
@@ -405,20 +301,20 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       term: raft.term,
       leader: raft.leader,
       isLearner: this.isLearner,
-      firstIndex: this.#baseIndex + 1,
+      firstIndex: this.#writer.lowWaterMark + 1,
       lastIndex: raft.lastIndex,
       durableIndex: raft.durableIndex,
       commitIndex: raft.commitIndex,
       appliedIndex: this.#machine.appliedIndex,
       durableAppliedIndex: this.#flusher.durableIndex,
-      lowWaterMark: this.#baseIndex,
-      configurationIndex: this.#isInstalling ? 0 : this.#appliedConfiguration.index,
+      lowWaterMark: this.#writer.lowWaterMark,
+      configurationIndex: this.#install.isInstalling ? 0 : this.#members.index,
       digest: this.#machine.digest,
-      clusterVersion: this.#appliedDirectory.clusterVersion,
+      clusterVersion: this.#members.directory.clusterVersion,
       peers: raft.progress(),
       queues: {
-        update: { size: this.#proposals.size, bound: limits.updateQueueMax },
-        waiting: { size: this.#waiting.size, bound: limits.waitingMax },
+        update: { size: this.#proposals.queueSize, bound: limits.updateQueueMax },
+        waiting: { size: this.#proposals.waitingSize, bound: limits.waitingMax },
         readers: { size: this.#readers.size, bound: limits.readersMax },
         appliedWaiters: { size: this.#appliedWaiters.size, bound: limits.readersMax },
         inbox: { size: this.#inbox.size, bound: limits.inboxMax },
@@ -427,7 +323,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
         snapshots: { size: snapshots.list().length, bound: snapshotsKept + 1 },
       },
       problems: [
-        ...(this.#problem === undefined ? [] : [this.#problem]),
+        ...(this.#comparison.problem === undefined ? [] : [this.#comparison.problem]),
         ...(this.#repair.isLost ? [`CORRUPT: ${stateLostText}`] : []),
         ...(this.#isDiskFull ? ['the disk is full'] : []),
         ...(raft.leader === noNode ? ['no leader'] : []),
@@ -485,57 +381,31 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     if (this.#raft.role !== this.#lastRole.role || this.#raft.term !== this.#lastRole.term) {
       while (this.#raft.hasReady()) this.#carryOut(this.#raft.ready())
     }
-    this.#proposeWaiting()
+    this.#proposals.proposeWaiting()
     const round = this.#readers.startRound(this.#deps.time.monotonicMs())
     if (round !== undefined) this.#raft.readIndex(round)
     while (this.#raft.hasReady()) this.#carryOut(this.#raft.ready())
     this.#applySlice()
     while (this.#raft.hasReady()) this.#carryOut(this.#raft.ready())
-    // Last: a snapshot that is about to replace the state is in the storage queue by now.
-    this.#judgeDigests()
+    // Last: a snapshot that is about to replace the state is in the storage queue by now, and a state that is being
+    // replaced is not worth a judgement.
+    if (!this.#isReplacing && !this.#storage.hasInstall) this.#comparison.judge()
     if (!this.#isReplacing) this.#flusher.poll()
-  }
-
-  #carryOut(ready: Ready): void {
-    for (const change of ready.roleChanges) this.#roleChanged(change)
-    this.#lastRole = { role: this.#raft.role, term: this.#raft.term }
-    if (ready.corruption !== undefined) this.#logsDiffer(ready.corruption)
-    if (ready.configuration !== undefined) this.#tellPeers()
-    for (const message of ready.messages) this.#deps.send(message.to, message)
-    for (const operation of ready.storage) this.#store(operation)
-    if (ready.committed.length > 0) {
-      this.#committed =
-        this.#committed.length === 0 ? [...ready.committed] : this.#committed.concat(ready.committed)
-    }
-    for (const state of ready.readStates) this.#readers.confirmed(state.request, state.index)
-    for (const request of ready.readFailures) this.#readers.failed(request)
-    // A state that is being replaced may be there already, while the member list still is the one before it.
-    if (!this.#isInstalling) this.#readers.applied(this.#machine.appliedIndex)
-    for (const read of ready.logReads) this.#readLog(read)
-    for (const peer of ready.snapshotsWanted) this.#announceSnapshot(peer)
-  }
-
-  #store(operation: StorageOperation): void {
-    if (operation.kind === 'write' && operation.truncateAfter !== undefined) {
-      this.#deps.logger.log('info', 'log-truncated', { after: operation.truncateAfter })
-    }
-    this.#storage.push(operation)
   }
 
   #receiveNow(from: NodeId, message: PeerMessage): void {
     switch (message.kind) {
       case 'forward':
-        this.#proposeForwarded(from, message)
+        this.#proposals.proposeForwarded(from, message)
         break
       case 'forwardRefused':
-        for (const sequence of message.sequences) this.#refuse(sequence, message.code)
+        this.#proposals.refused(message.sequences, message.code)
         break
       case 'question':
-        this.#answer(from, message)
+        this.#questions.asked(from, message)
         break
       case 'answer':
-        if (message.code === undefined) this.#questions.resolve(message.id, message.bytes)
-        else this.#questions.reject(message.id, new QuorateError(message.code, message.text))
+        this.#questions.answered(message)
         break
       case 'snapshotRequest':
         this.#transfer.serve(from, message).catch((error: unknown) => this.#fail(error))
@@ -547,133 +417,76 @@ export class ReplicatedGroup<Result> implements Group<Result> {
         this.#transfer.gone(from, message.end)
         break
       case 'digest':
-        this.#digests.reported(from, message)
+        this.#comparison.reported(from, message)
         break
       case 'stateRequest':
-        this.#giveState(from, message.leastIndex)
+        this.#offers.asked(from, message.leastIndex)
         break
       case 'ping':
       case 'pong':
         break
       case 'installSnapshot':
-        this.#raft.step(message)
-        if (this.#raft.leader === from && this.#raft.term === message.term) {
-          const { index } = message.snapshot.end
-          const isWanted = this.#repair.isReady && index >= this.#repair.leastIndex
-          if (isWanted || index > this.#raft.commitIndex) this.#transfer.begin(from, message.snapshot)
-        }
+        this.#offers.announced(from, message)
         break
       default:
         this.#raft.step(message)
     }
   }
 
-  // ---- proposing ----------------------------------------------------------------------------------------------
-
-  #refusal(command: Uint8Array): QuorateError | undefined {
-    const { commandBytesMax } = this.#deps.limits
-    if (this.#isStopped) return stoppedError()
-    if (command.length > commandBytesMax) {
-      return new QuorateError(
-        'request-too-large',
-        `a command of ${command.length} bytes is over ${commandBytesMax}`,
-      )
+  #carryOut(ready: Ready): void {
+    for (const change of ready.roleChanges) this.#roleChanged(change)
+    this.#lastRole = { role: this.#raft.role, term: this.#raft.term }
+    if (ready.corruption !== undefined) this.#comparison.logsDiffer(ready.corruption)
+    if (ready.configuration !== undefined) this.#members.tellPeers()
+    for (const message of ready.messages) this.#deps.send(message.to, message)
+    for (const operation of ready.storage) this.#store(operation)
+    if (ready.committed.length > 0) {
+      this.#committed =
+        this.#committed.length === 0 ? [...ready.committed] : this.#committed.concat(ready.committed)
     }
-    if (this.#isDiskFull) {
-      return new QuorateError('disk-full', 'the disk of this node is full')
-    }
-    // Its answer would be made by applying it, and that may be left to the snapshot that brings the state.
-    if (this.#repair.isLost) return new QuorateError('no-leader', stateLostText)
-    if (this.#proposals.isFull || this.#waiting.isFull) {
-      return new QuorateError('overloaded', `${this.#waiting.size} commands are waiting already`)
-    }
-    return undefined
+    for (const state of ready.readStates) this.#readers.confirmed(state.request, state.index)
+    for (const request of ready.readFailures) this.#readers.failed(request)
+    // A state that is being replaced may be there already, while the member list still is the one before it.
+    if (!this.#install.isInstalling) this.#readers.applied(this.#machine.appliedIndex)
+    for (const read of ready.logReads) this.#readLog(read)
+    for (const peer of ready.snapshotsWanted) this.#offers.wanted(peer)
   }
 
-  #proposeWaiting(): void {
-    if (this.#proposals.size === 0) return
-    const batch: Proposal[] = []
-    for (let next = this.#proposals.shift(); next !== undefined; next = this.#proposals.shift()) {
-      // Whoever gave up before the command went anywhere: it need not happen.
-      if (this.#waiting.has(next.sequence)) batch.push(next)
+  #store(operation: StorageOperation): void {
+    if (operation.kind === 'write' && operation.truncateAfter !== undefined) {
+      this.#deps.logger.log('info', 'log-truncated', { after: operation.truncateAfter })
     }
-    if (batch.length === 0) return
-    const { leader } = this.#raft
-    if (this.#repair.isLost) {
-      for (const { sequence } of batch) this.#refuse(sequence, 'no-leader')
-    } else if (this.#raft.role === 'leader') {
-      const code = this.#proposeHere(batch, this.#deps.incarnation)
-      if (code !== undefined) for (const { sequence } of batch) this.#refuse(sequence, code)
-    } else if (leader === noNode) {
-      for (const { sequence } of batch) this.#refuse(sequence, 'no-leader')
-    } else this.#forward(leader, batch)
+    this.#storage.push(operation)
   }
 
-  #proposeHere(batch: readonly ForwardedCommand[], incarnation: Incarnation): ErrorCode | undefined {
-    const timeMs = Math.max(0, Math.floor(this.#deps.time.wallMs()))
-    const payloads = batch.map(({ sequence, command }) =>
-      encodeEnvelope({ timeMs, incarnation, sequence, command }),
+  /** What raft wanted durable is: what it may only say from now on is said. */
+  #storeCompleted(operation: StorageOperation): void {
+    for (const message of operation.after) this.#deps.send(message.to, message)
+    this.#raft.storageCompleted(operation.sequence)
+  }
+
+  #readLog({ to, first, end, bytesMax }: LogRead): void {
+    const { term } = this.#raft
+    const { log, group } = this.#deps
+    const isOwn = to === this.nodeId
+    // What a peer is sent belongs to one leadership: in a later one these entries may have been cut and replaced.
+    const isWanted = (): boolean => isOwn || this.#raft.term === term
+    log.read(group, first, end, bytesMax).then(
+      ({ previous, entries }) =>
+        this.#event(() => {
+          if (isWanted()) this.#raft.entriesRead({ to, entries, previous })
+        }),
+      (error: unknown) => {
+        const isGone = isQuorateError(error, 'log-released', 'log-index-out-of-range')
+        if (!isGone) this.#fail(error)
+        else
+          this.#event(() => {
+            // Own entries are gone only when a snapshot took their place, and then nobody waits for them.
+            if (isOwn) assert(first <= this.#writer.lowWaterMark, 'the log keeps what is not applied')
+            else if (isWanted()) this.#raft.entriesRead({ to, entries: [], previous: undefined })
+          })
+      },
     )
-    const result = this.#raft.propose(payloads)
-    if (result.ok) return undefined
-    switch (result.reason) {
-      case 'not-leader':
-      case 'transferring':
-        return 'no-leader'
-      case 'not-a-voter':
-        return 'no-leader'
-      case 'overloaded':
-      case 'change-in-progress':
-        return 'overloaded'
-    }
-  }
-
-  /** One message to the leader, once: if it gets lost, nobody knows, and the deadline says so. */
-  #forward(leader: NodeId, batch: readonly Proposal[]): void {
-    const { high, low } = this.#deps.incarnation
-    let part: Proposal[] = []
-    let bytes = 0
-    const flush = (): void => {
-      if (part.length === 0) return
-      if (this.#deps.send(leader, { kind: 'forward', high, low, commands: part })) {
-        for (const { sequence } of part) this.#forwarded.add(sequence)
-      } else for (const { sequence } of part) this.#refuse(sequence, 'no-leader')
-      part = []
-      bytes = 0
-    }
-    for (const proposal of batch) {
-      if (bytes + proposal.command.length > this.#deps.limits.appendBytesMax) flush()
-      part.push(proposal)
-      bytes += proposal.command.length
-    }
-    flush()
-  }
-
-  #proposeForwarded(
-    from: NodeId,
-    message: { high: number; low: number; commands: readonly ForwardedCommand[] },
-  ): void {
-    const code = this.#judgeForwarded(message)
-    if (code === undefined) return
-    const sequences = message.commands.map((command) => command.sequence)
-    this.#deps.send(from, { kind: 'forwardRefused', code, sequences })
-  }
-
-  #judgeForwarded(message: {
-    high: number
-    low: number
-    commands: readonly ForwardedCommand[]
-  }): ErrorCode | undefined {
-    if (this.#raft.role !== 'leader' || this.#repair.isLost) return 'no-leader'
-    const { commandBytesMax } = this.#deps.limits
-    // The other node may have been started with a larger limit.
-    if (message.commands.some(({ command }) => command.length > commandBytesMax)) return 'request-too-large'
-    return this.#proposeHere(message.commands, { high: message.high, low: message.low })
-  }
-
-  #refuse(sequence: number, code: ErrorCode): void {
-    this.#forwarded.delete(sequence)
-    this.#waiting.reject(sequence, new QuorateError(code, refusalText(code)))
   }
 
   // ---- applying -----------------------------------------------------------------------------------------------
@@ -694,12 +507,12 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       this.#committed = done === this.#committed.length ? [] : this.#committed.slice(done)
       this.#raft.applied(this.#machine.appliedIndex)
       this.#readers.applied(this.#machine.appliedIndex)
-      this.#wakeAppliedWaiters()
+      this.#appliedWaiters.wake()
     }
     const hasWork = this.#machine.maintain()
     const isHeld = this.#machine.pending.operations >= limits.pendingOperationsMax
     if (hasWork || (this.#committed.length > 0 && !isHeld)) this.#schedule()
-    this.#maybeSnapshot()
+    this.#writer.poll()
   }
 
   #apply(entry: Entry): void {
@@ -707,192 +520,18 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     if (entry.kind === entryKind.command) this.#applyCommand(entry)
     else {
       this.#machine.applyNothing(entry)
-      if (entry.kind === entryKind.configuration) this.#applyConfiguration(entry)
+      if (entry.kind === entryKind.configuration) this.#members.apply(entry)
     }
     this.#appliedEnd = { index: entry.index, term: entry.term, chain: entry.chain }
-    this.#logBytesSinceSnapshot += entry.payload.length
-    if (this.#digests.isDue(entry.index)) this.#reportDigest(entry.index)
+    this.#writer.applied(entry.payload.length)
+    this.#comparison.applied(entry.index)
   }
 
   #applyCommand(entry: Entry): void {
     const { index, term } = entry
     const envelope = decodeEnvelope(entry.payload)
     const result = this.#machine.apply({ index, term, timeMs: envelope.timeMs, payload: envelope.command })
-    const { incarnation } = this.#deps
-    if (envelope.incarnation.high === incarnation.high && envelope.incarnation.low === incarnation.low) {
-      this.#forwarded.delete(envelope.sequence)
-      this.#waiting.resolve(envelope.sequence, { result, index, term })
-    }
-  }
-
-  #applyConfiguration(entry: Entry): void {
-    this.#appliedConfiguration = { index: entry.index, configuration: decodeConfiguration(entry.payload) }
-    this.#appliedDirectory = directoryOf(this.#appliedConfiguration.configuration)
-    this.#tellPeers()
-    this.#deps.logger.log('info', 'members-changed', {
-      index: entry.index,
-      members: this.#appliedDirectory.members.map((member) => formatId(member.id)).join(','),
-      voters: this.#appliedConfiguration.configuration.voters.map(formatId).join(','),
-    })
-  }
-
-  /** The newest member list counts; whom it takes out has to hear and answer until that is committed. */
-  #tellPeers(): void {
-    const newest = directoryOf(this.#raft.configuration)
-    const { members, leaving } = this.#appliedDirectory
-    const others = [...newest.leaving, ...members, ...leaving]
-    const isFirst = (member: { id: NodeId }, slot: number): boolean =>
-      find(newest, member.id) === undefined && others.findIndex(({ id }) => id === member.id) === slot
-    this.#deps.directoryChanged({ ...newest, leaving: others.filter(isFirst) })
-  }
-
-  #wakeAppliedWaiters(): void {
-    for (const waiter of this.#appliedWaiters) {
-      if (!waiter.isReached()) continue
-      this.#appliedWaiters.delete(waiter)
-      waiter.resolve()
-    }
-  }
-
-  // ---- reads --------------------------------------------------------------------------------------------------
-
-  #read(options: CallOptions, leaderOnly: boolean): Promise<void> {
-    if (this.#isStopped) return Promise.reject(stoppedError())
-    if (this.#repair.isLost) return Promise.reject(new QuorateError('no-leader', stateLostText))
-    return new Promise((resolve, reject) => {
-      const isIn = this.#readers.add({ deadlineMs: this.#deadline(options), leaderOnly, resolve, reject })
-      if (isIn) this.#schedule()
-      else reject(new QuorateError('overloaded', `${this.#readers.size} reads are waiting already`))
-    })
-  }
-
-  // ---- questions ----------------------------------------------------------------------------------------------
-
-  #ask(audience: Audience, bytes: Uint8Array, options: CallOptions): Promise<Uint8Array> {
-    if (this.#isStopped) return Promise.reject(stoppedError())
-    if (this.#raft.role === 'leader') return this.#answerHere(audience, bytes)
-    const { leader } = this.#raft
-    if (leader === noNode) return Promise.reject(new QuorateError('no-leader', refusalText('no-leader')))
-    if (this.#questions.isFull)
-      return Promise.reject(new QuorateError('overloaded', 'too many questions to the leader'))
-    this.#lastQuestion++
-    const id = this.#lastQuestion
-    const answer = this.#questions.add(id, this.#deadline(options))
-    if (!this.#deps.send(leader, { kind: 'question', id, audience, bytes })) {
-      this.#questions.reject(id, new QuorateError('no-leader', 'the leader cannot be reached'))
-    }
-    return answer
-  }
-
-  #answer(from: NodeId, question: { id: number; audience: Audience; bytes: Uint8Array }): void {
-    const { id, audience, bytes } = question
-    const reply = (
-      answer: Pick<Extract<NodeMessage, { kind: 'answer' }>, 'code' | 'text' | 'bytes'>,
-    ): void => {
-      this.#deps.send(from, { kind: 'answer', id, ...answer })
-    }
-    this.#answerHere(audience, bytes).then(
-      (answer) => reply({ code: undefined, text: '', bytes: answer }),
-      (error: unknown) => {
-        if (!isQuorateError(error)) this.#fail(error)
-        else reply({ code: error.code, text: error.message, bytes: new Uint8Array(0) })
-      },
-    )
-  }
-
-  async #answerHere(audience: Audience, bytes: Uint8Array): Promise<Uint8Array> {
-    if (this.#raft.role !== 'leader') throw this.#notLeader()
-    if (audience === 'node') return this.#startMemberChange(decodeMembershipRequest(bytes))
-    if (this.#questionHandler === undefined)
-      throw new QuorateError('unimplemented', 'nobody answers questions here')
-    return this.#questionHandler(bytes)
-  }
-
-  // ---- members ------------------------------------------------------------------------------------------------
-
-  async #changeMembers(request: MembershipRequest, options: CallOptions): Promise<void> {
-    const { time, limits } = this.#deps
-    const deadlineMs = this.#deadline(options)
-    const bytes = encodeMembershipRequest(request)
-    let index: number
-    if (this.#isStopped) throw stoppedError()
-    for (;;) {
-      const timeoutMs = Math.max(1, deadlineMs - time.monotonicMs())
-      try {
-        index = decodeChangeAnswer(await this.#ask('node', bytes, { timeoutMs }))
-        break
-      } catch (error) {
-        // The leader may have begun it all the same.
-        if (isQuorateError(error, 'stopped')) throw unknownOutcome(error)
-        const isLate = time.monotonicMs() + limits.tickMs >= deadlineMs
-        if (isLate || !isQuorateError(error, 'change-in-progress')) throw error
-        await new Promise<void>((resolve) => {
-          time.startTimer(limits.tickMs, resolve)
-        })
-      }
-    }
-    const timeoutMs = Math.max(1, deadlineMs - time.monotonicMs())
-    await this.#waitForEnd(() => this.#isChangeOver(request, index), { timeoutMs })
-  }
-
-  /** What was begun can end well after nobody waits for it any more. */
-  async #waitForEnd(isReached: () => boolean, options: CallOptions): Promise<void> {
-    await this.waitApplied(isReached, options).catch((error: unknown) => {
-      throw isQuorateError(error) ? unknownOutcome(error) : error
-    })
-  }
-
-  /**
-   * On the leader: judges the change and puts it into the log. Its end is seen where it is applied, from the index of
-   * the answer on: before that the list there may be one in which the same already was so, and then no more.
-   */
-  async #startMemberChange(request: MembershipRequest): Promise<Uint8Array> {
-    const { configuration } = this.#raft
-    // What is not committed may be cut again: neither "it is so already" nor "there is no such member" follows from it.
-    if (!equalBytes(configuration.context, this.#appliedConfiguration.configuration.context))
-      throw new QuorateError('change-in-progress', 'the change before it is not applied yet')
-    const directory = decodeDirectory(configuration.context)
-    const changed = changeDirectory(directory, request, this.#membershipView())
-    if (changed !== directory) this.#proposeDirectory(changed)
-    return encodeChangeAnswer(this.#raft.lastIndex)
-  }
-
-  #proposeDirectory(directory: Directory): void {
-    const { voters, learners, context } = configurationOf(directory)
-    const result = this.#raft.proposeConfiguration({ voters, learners, context })
-    this.#schedule()
-    if (result.ok) return
-    if (result.reason === 'not-leader') throw this.#notLeader()
-    throw new QuorateError('change-in-progress', `a change of the members is refused now: ${result.reason}`)
-  }
-
-  #isChangeOver(request: MembershipRequest, index: number): boolean {
-    const { configuration } = this.#appliedConfiguration
-    if (this.#appliedEnd.index < index || configuration.outgoing.length > 0) return false
-    return isChanged(this.#appliedDirectory, request)
-  }
-
-  #membershipView(): MembershipView {
-    const { limits } = this.#deps
-    return {
-      leader: this.#raft.leader,
-      lastIndex: this.#raft.lastIndex,
-      progress: this.#raft.progress(),
-      silentTicksMax: limits.electionTicks,
-      learnersMax: limits.learnersMax,
-    }
-  }
-
-  #promoteWhoIsReady(): void {
-    const directory = decodeDirectory(this.#raft.configuration.context)
-    const view = this.#membershipView()
-    const ready = readyToPromote(directory, view)
-    if (ready === undefined) return
-    try {
-      this.#proposeDirectory(changeDirectory(directory, { kind: 'promote', id: ready }, view))
-    } catch (error) {
-      if (!isQuorateError(error)) throw error
-    }
+    this.#proposals.applied(envelope, result, entry)
   }
 
   // ---- time ---------------------------------------------------------------------------------------------------
@@ -917,84 +556,15 @@ export class ReplicatedGroup<Result> implements Group<Result> {
         ? { code: 'no-leader', text: refusalText('no-leader') }
         : { code: 'timeout', text: 'no quorum confirmed the read in time' }
     this.#readers.tick(nowMs, electionMs / 2, expiry)
-    this.#waiting.expire(
-      nowMs,
-      'outcome-unknown',
-      'no answer in time: the command may or may not have happened',
-    )
-    this.#questions.expire(nowMs, 'timeout', 'the leader did not answer in time')
-    this.#expireAppliedWaiters(nowMs)
+    this.#proposals.tick(nowMs)
+    this.#questions.tick(nowMs)
+    this.#appliedWaiters.tick(nowMs)
     this.#storage.retry()
     if ((this.#isDiskFull || this.#repair.isLost) && this.#raft.role === 'leader') this.#raft.resign()
     this.#transfer.tick()
-    if (this.#repair.isReady) this.#askForState()
-    this.#runDuties(nowMs, lateMs > electionMs)
-    if (this.isSettledLeader) this.#promoteWhoIsReady()
-    this.#forgetAnswered()
-  }
-
-  /** What the state machine wants its leader to do: only once leadership is settled, and never right after a pause. */
-  #runDuties(nowMs: number, wasPaused: boolean): void {
-    const duties = this.#machine.leader
-    if (!this.isSettledLeader) return
-    if (wasPaused) {
-      if (this.#hasDuties) duties.suspend()
-      this.#hasDuties = false
-      this.#dutiesAfter = undefined
-      this.#pauses++
-    }
-    if (this.#pauses > 0) {
-      this.#proveLeadership()
-      return
-    }
-    if (!this.#hasDuties) {
-      this.#takeUpDuties()
-      return
-    }
-    for (const command of duties.tick(nowMs)) {
-      const refused = this.#proposeHere([{ sequence: 0, command }], this.#deps.incarnation)
-      if (refused !== undefined) duties.refused(command)
-    }
-  }
-
-  /** After a pause this node may have been deposed without knowing it: a round decides, however many it takes. */
-  #proveLeadership(): void {
-    if (this.#isProving) return
-    this.#isProving = true
-    const { electionTicks, tickMs } = this.#deps.limits
-    const pauses = this.#pauses
-    const ended = (isProven: boolean): void =>
-      this.#event(() => {
-        this.#isProving = false
-        if (isProven && this.#pauses === pauses) this.#pauses = 0
-      })
-    this.confirmLeadership({ timeoutMs: electionTicks * tickMs }).then(
-      () => ended(true),
-      () => ended(false),
-    )
-  }
-
-  #takeUpDuties(): void {
-    if (!this.isSettledLeader || this.#hasDuties) return
-    this.#dutiesAfter ??= this.#raft.lastIndex
-    if (this.#machine.appliedIndex < this.#dutiesAfter) return
-    this.#hasDuties = true
-    this.#machine.leader.start(this.#deps.time.monotonicMs())
-  }
-
-  #expireAppliedWaiters(nowMs: number): void {
-    this.#wakeAppliedWaiters()
-    for (const waiter of this.#appliedWaiters) {
-      if (waiter.deadlineMs > nowMs) continue
-      this.#appliedWaiters.delete(waiter)
-      waiter.reject(
-        new QuorateError('revision-wait-timeout', 'what was waited for was not applied here in time'),
-      )
-    }
-  }
-
-  #forgetAnswered(): void {
-    for (const sequence of this.#forwarded) if (!this.#waiting.has(sequence)) this.#forwarded.delete(sequence)
+    if (this.#repair.isReady) this.#offers.askForState()
+    this.#duties.tick(nowMs, lateMs > electionMs)
+    if (this.isSettledLeader) this.#changes.promoteWhoIsReady()
   }
 
   // ---- roles --------------------------------------------------------------------------------------------------
@@ -1007,32 +577,10 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       leader,
       cause: change.cause,
     })
-    if (change.role !== 'leader') {
-      this.#endDuties()
-      this.#dutiesAfter = undefined
-    }
-    // Whatever was on its way through the old leadership may or may not arrive: nobody can tell here.
-    const text = 'the leader changed: the command may or may not have happened'
-    if (change.role !== 'leader' || this.#forwarded.size > 0) this.#failOnTheWay(text)
+    if (change.role !== 'leader') this.#duties.deposed()
+    this.#proposals.leadershipChanged(change.role === 'leader')
     if (change.role !== 'leader')
       this.#questions.rejectAll('leader-changed', 'the leader changed before it answered')
-  }
-
-  #endDuties(): void {
-    if (this.#hasDuties) this.#machine.leader.stop()
-    this.#hasDuties = false
-  }
-
-  #failOnTheWay(text: string): void {
-    const waitingHere = new Set<number>()
-    for (let count = this.#proposals.size; count > 0; count--) {
-      const proposal = this.#proposals.shift()
-      if (proposal === undefined) break
-      waitingHere.add(proposal.sequence)
-      this.#proposals.push(proposal)
-    }
-    this.#waiting.rejectWhere((sequence) => !waitingHere.has(sequence), 'outcome-unknown', text)
-    this.#forwarded.clear()
   }
 
   /** The leadership goes with the next tick, and again with each until somebody has taken it. */
@@ -1055,236 +603,11 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     })
   }
 
-  // ---- the log and snapshots ------------------------------------------------------------------------------------
-
-  #readLog({ to, first, end, bytesMax }: LogRead): void {
-    const { term } = this.#raft
-    const { log, group } = this.#deps
-    const isOwn = to === this.nodeId
-    // What a peer is sent belongs to one leadership: in a later one these entries may have been cut and replaced.
-    const isWanted = (): boolean => isOwn || this.#raft.term === term
-    log.read(group, first, end, bytesMax).then(
-      ({ previous, entries }) =>
-        this.#event(() => {
-          if (isWanted()) this.#raft.entriesRead({ to, entries, previous })
-        }),
-      (error: unknown) => {
-        const isGone = isQuorateError(error, 'log-released', 'log-index-out-of-range')
-        if (!isGone) this.#fail(error)
-        else
-          this.#event(() => {
-            // Own entries are gone only when a snapshot took their place, and then nobody waits for them.
-            if (isOwn) assert(first <= this.#baseIndex, 'the log keeps what is not applied')
-            else if (isWanted()) this.#raft.entriesRead({ to, entries: [], previous: undefined })
-          })
-      },
-    )
-  }
-
-  #announceSnapshot(peer: NodeId): void {
-    const newest = this.#deps.snapshots.list()[0]
-    if (newest === undefined) {
-      // The log was released only after a snapshot was durable, so one is missing here only while it is being made.
-      this.#startSnapshot()
-      this.#raft.snapshotSent(peer, 'failed', this.#appliedEnd)
-      return
-    }
-    const { mark } = newest
-    if (!this.#announce(peer, mark)) this.#raft.snapshotSent(peer, 'failed', mark.end)
-  }
-
-  #announce(to: NodeId, snapshot: SnapshotMark): boolean {
-    const { nodeId: from } = this
-    const { term } = this.#raft
-    const isSent = this.#deps.send(to, { kind: 'installSnapshot', from, to, term, snapshot })
-    if (isSent) this.#transfer.offer(to, snapshot.end)
-    return isSent
-  }
-
-  #snapshotReceived(file: SnapshotFile): void {
-    // It may have left the list since: it was sent before this replica's state turned out to be wrong.
-    if (this.#deps.snapshots.list().includes(file)) this.#raft.snapshotReceived(file.mark)
-  }
-
-  #maybeSnapshot(): void {
-    const { limits, snapshots } = this.#deps
-    if (this.#isSnapshotting || this.#appliedEnd.index - this.#lastSnapshotIndex < limits.snapshotCount)
-      return
-    // Whoever is sent a snapshot needs the log behind it: a new one now could make it need the next one for ever.
-    if (this.#transfer.isSending) return
-    // The last snapshot and not the state as it is now: that grows with the log, and the log would never outgrow it.
-    const share = limits.snapshotLogShare * (snapshots.list()[0]?.sizeBytes ?? 0)
-    if (this.#logBytesSinceSnapshot > Math.max(share, limits.snapshotLogBytesMin)) this.#startSnapshot()
-  }
-
-  async openSnapshot(): Promise<SnapshotSource> {
-    return (await this.#openCut()).source
-  }
-
-  /** One cut of the state at a time: whoever wants the next waits for the end of the one before. */
-  async #openCut(): Promise<{ source: SnapshotSource; mark: SnapshotMark }> {
-    const before = this.#cut
-    let release: () => void = () => undefined
-    this.#cut = new Promise((resolve) => {
-      release = resolve
-    })
-    await before
-    if (this.#isStopped || this.#isReplacing) {
-      release()
-      throw this.#isStopped ? stoppedError() : new QuorateError('no-leader', 'the state is being replaced')
-    }
-    // Source and mark in one turn: nothing may be applied between them.
-    const source = this.#machine.openSnapshot()
-    const { index: configurationIndex, configuration } = this.#appliedConfiguration
-    const mark: SnapshotMark = { end: this.#appliedEnd, configuration, configurationIndex }
-    assert(source.appliedIndex === mark.end.index, 'a snapshot is the state at its mark')
-    const cut: SnapshotSource = {
-      appliedIndex: source.appliedIndex,
-      appliedTerm: source.appliedTerm,
-      next: () => {
-        // The store may be closed already.
-        if (this.#isStopped) throw stoppedError()
-        return source.next()
-      },
-      done: () => {
-        source.done()
-        release()
-      },
-    }
-    return { source: cut, mark }
-  }
-
-  #startSnapshot(): void {
-    if (this.#isSnapshotting || this.#appliedEnd.index === 0) return
-    this.#isSnapshotting = true
-    this.#saving = this.#snapshot().then(
-      () => {
-        this.#isSnapshotting = false
-      },
-      (error: unknown) => {
-        this.#isSnapshotting = false
-        if (!isQuorateError(error, 'disk-full', 'no-leader', 'leader-changed', 'stopped')) this.#fail(error)
-        else this.#deps.logger.log('warn', 'snapshot-failed', { cause: error.message })
-      },
-    )
-  }
-
-  async #snapshot(): Promise<void> {
-    const { snapshots, log, logger, time, group } = this.#deps
-    const { source, mark } = await this.#openCut()
-    const startMs = time.monotonicMs()
-    const lossCount = this.#repair.count
-    this.#logBytesSinceSnapshot = 0
-    try {
-      const file = await snapshots.save(mark, () => source.next())
-      this.#lastSnapshotIndex = Math.max(this.#lastSnapshotIndex, mark.end.index)
-      if (lossCount !== this.#repair.count) {
-        snapshots.forget(file)
-        return
-      }
-      const ms = Math.round(time.monotonicMs() - startMs)
-      logger.log('info', 'snapshot-saved', { index: mark.end.index, bytes: file.sizeBytes, ms })
-    } finally {
-      source.done()
-    }
-    // The low-water mark: the older of the snapshots that are kept, and only what the store holds durably. What stands
-    // before it goes only once the log begins there: the base of the log needs its snapshot for the configuration.
-    const kept = snapshots
-      .list()
-      .findIndex(
-        ({ mark: { end } }, slot) => slot + 1 >= snapshotsKept && end.index <= this.#flusher.durableIndex,
-      )
-    const oldest = snapshots.list()[kept]
-    if (oldest === undefined || this.#isStopped) return
-    await log.release(group, oldest.mark.end)
-    this.#baseIndex = Math.max(this.#baseIndex, oldest.mark.end.index)
-    logger.log('info', 'log-released', { index: oldest.mark.end.index })
-    this.#event(() => this.#raft.released(oldest.mark.end))
-    await snapshots.prune(kept + 1)
-  }
-
-  /** Replaces the state, and mostly the log, by the snapshot that was received. Runs alone in the storage queue. */
-  async #install(operation: InstallOperation): Promise<void> {
-    const { backend, snapshots, log, logger, group } = this.#deps
-    // By its mark: while this one waited for its turn, a newer one may have come.
-    const file = snapshots.list().find(({ mark }) => mark.end.index === operation.snapshot.end.index)
-    assert(file !== undefined, 'the snapshot to install is here')
-    this.#isInstalling = true
-    await this.#repair.marked()
-    await this.#flusher.settle()
-    const { flushOperations } = this.#deps.limits
-    await loadSnapshot({ machine: this.#machine, backend, snapshots, flushOperations }, file, () => {
-      if (this.#isStopped) throw stoppedError()
-    })
-    if (!operation.keepsLog) await log.reset(group, operation.end, operation.hardState)
-    const { end, configuration, configurationIndex } = file.mark
-    this.#committed = this.#committed.filter((entry) => entry.index > end.index)
-    this.#appliedEnd = end
-    this.#appliedConfiguration = { index: configurationIndex, configuration }
-    this.#appliedDirectory = directoryOf(configuration)
-    this.#tellPeers()
-    this.#lastSnapshotIndex = end.index
-    if (!operation.keepsLog) this.#baseIndex = end.index
-    this.#logBytesSinceSnapshot = 0
-    this.#flusher.replaced(end.index)
-    // What this replica said of the state before is over.
-    this.#digests.forgetOwn()
-    logger.log('info', 'snapshot-installed', { index: end.index, bytes: file.sizeBytes })
-    await snapshots.prune(snapshotsKept)
-    if (this.#repair.isLost) await this.#repaired(end.index)
-    this.#isInstalling = false
-  }
-
-  // ---- comparing replicas ---------------------------------------------------------------------------------------
-
-  #reportDigest(index: number): void {
-    const { digest } = this.#machine
-    this.#digests.own(index, digest)
-    const { voters, learners } = this.#raft.configuration
-    for (const peer of [...voters, ...learners]) {
-      if (peer !== this.nodeId) this.#deps.send(peer, { kind: 'digest', index, digest })
-    }
-  }
-
-  /** Which of the two is damaged is not known here: nothing was taken over, and a human hears of it. */
-  #logsDiffer(found: Corruption): void {
-    const { peer, index, term, chain, peerChain } = found
-    const problem = `CORRUPT: the log differs from that of member ${formatId(peer)} at index ${index}`
-    if (this.#problem === problem) return
-    this.#problem = problem
-    this.#deps.logger.log('error', 'logs-differ', { peer, index, term, chain, peerChain })
-  }
-
-  #judgeDigests(): void {
-    // A state that is being replaced is not worth a judgement.
-    if (this.#isReplacing || this.#storage.hasInstall) return
-    const verdict = this.#digests.judge(this.#raft.configuration.voters, this.nodeId)
-    if (verdict?.kind === 'agrees') this.#repair.confirmed()
-    else if (verdict?.kind === 'undecided') this.#stopUndecided(verdict.index)
-    else if (verdict?.kind === 'differs') {
-      if (this.#repair.isOnProbation) throw corruptError(differsAgainText(verdict.index))
-      this.#loseState(`the state at index ${verdict.index} differs from that of a majority of the voters`)
-    }
-  }
-
-  /** Not at once: the others cannot judge without this node's digest, which may still be on its way. */
-  #stopUndecided(index: number): void {
-    if (this.#isUndecided) return
-    this.#isUndecided = true
-    const { time, limits, logger } = this.#deps
-    logger.log('error', 'states-differ', { index })
-    time.startTimer(limits.tickMs * limits.electionTicks, () =>
-      this.#event(() => {
-        throw corruptError(undecidedText(index))
-      }),
-    )
-  }
-
   // ---- a state that is wrong ------------------------------------------------------------------------------------
 
   /** There is no state, or a snapshot takes its place just now. */
   get #isReplacing(): boolean {
-    return this.#isInstalling || this.#repair.isLost
+    return this.#install.isInstalling || this.#repair.isLost
   }
 
   /** Throws the state away and serves nothing, until the leader has given another. Votes and acknowledges all the same. */
@@ -1293,8 +616,10 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     // Whoever read here has seen the state at the applied index: a snapshot before it would lead back.
     this.#repair.begin(this.#appliedEnd.index)
     this.#dropState()
-    this.#endDuties()
-    this.#failOnTheWay('the state of this member is wrong: the command may or may not have happened')
+    this.#duties.end()
+    this.#proposals.failOnTheWay(
+      'the state of this member is wrong: the command may or may not have happened',
+    )
     this.#readers.rejectAll('no-leader', stateLostText)
     this.#raft.resign()
     this.#schedule()
@@ -1320,28 +645,6 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#machine.beginRestore()
   }
 
-  /** Again and again: the leader may have to write a snapshot first, and may change. */
-  #askForState(): void {
-    const { leader, configuration } = this.#raft
-    if (this.#storage.hasInstall) return
-    if (configuration.voters.length === 1 && configuration.voters[0] === this.nodeId)
-      throw corruptError(aloneText)
-    if (leader === noNode || leader === this.nodeId || this.#transfer.isReceivingFrom(leader)) return
-    this.#deps.send(leader, { kind: 'stateRequest', leastIndex: this.#repair.leastIndex })
-  }
-
-  #giveState(to: NodeId, leastIndex: number): void {
-    if (this.#raft.role !== 'leader' || this.#isReplacing) return
-    const newest = this.#deps.snapshots.list()[0]
-    if (newest !== undefined && newest.mark.end.index >= leastIndex) this.#announce(to, newest.mark)
-    else if (this.#appliedEnd.index >= leastIndex) this.#startSnapshot()
-  }
-
-  async #repaired(index: number): Promise<void> {
-    await this.#repair.finish()
-    this.#deps.logger.log('info', 'state-repaired', { index })
-  }
-
   // ---- the end ------------------------------------------------------------------------------------------------
 
   /** Ends the group at once and answers everyone who waits: nothing it does can be relied on any more. */
@@ -1359,73 +662,228 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#isStopped = true
     this.#ticker?.cancel()
     this.#storage.stop()
-    this.#endDuties()
-    this.#waiting.rejectAll('outcome-unknown', `${text}: the command may or may not have happened`)
+    this.#duties.end()
+    this.#proposals.end(text)
     this.#readers.rejectAll(code, text)
     this.#questions.rejectAll(code, text)
-    for (const waiter of this.#appliedWaiters) waiter.reject(new QuorateError(code, text))
-    this.#appliedWaiters.clear()
+    this.#appliedWaiters.stop(code, text)
   }
 
-  #deadline(options: CallOptions): number {
-    return this.#deps.time.monotonicMs() + options.timeoutMs
+  // ---- the parts, and what each may ask of the group ------------------------------------------------------------
+
+  #newRaft(): RaftNode {
+    const { nodeId, group, seed, limits, restore } = this.#deps
+    const { electionTicks, appendBytesMax, inflightMax, windowBytesMax, uncommittedBytesMax } = limits
+    return createRaft(
+      {
+        id: nodeId,
+        group,
+        electionTicks,
+        heartbeatTicks: 1,
+        seed,
+        appendBytesMax,
+        inflightMax,
+        windowBytesMax,
+        uncommittedBytesMax,
+      },
+      restore,
+    )
   }
 
-  #notLeader(): QuorateError {
-    const { leader } = this.#raft
-    const where = leader === noNode ? 'none is known' : `${formatId(leader)} leads`
-    return new QuorateError('not-leader', `this node is not the leader: ${where}`)
+  #newStorageQueue(): StorageQueue {
+    const { group, log } = this.#deps
+    return new StorageQueue({
+      group,
+      log,
+      install: (operation) => this.#install.install(operation),
+      completed: (operation) => this.#event(() => this.#storeCompleted(operation)),
+      diskFull: (isFull) => this.#event(() => this.#diskFullChanged(isFull)),
+      failed: (error) => this.#fail(error),
+    })
   }
-}
 
-interface AppliedWaiter {
-  isReached(): boolean
-  resolve(): void
-  reject(error: QuorateError): void
-  readonly deadlineMs: number
-}
+  #newStoreFlusher(): StoreFlusher<Result> {
+    const { machine, backend, time, limits } = this.#deps
+    return new StoreFlusher({
+      machine,
+      backend,
+      time,
+      limits,
+      flushed: () => this.#schedule(),
+      failed: (error) => this.#fail(error),
+    })
+  }
 
-function stoppedError(): QuorateError {
-  return new QuorateError('stopped', 'this node is stopped')
-}
+  #newAppliedMembers(): AppliedMembers {
+    const { logger, restore, applied } = this.#deps
+    return new AppliedMembers({
+      raft: this.#raft,
+      logger,
+      configurations: restore.configurations,
+      appliedIndex: applied.index,
+      tellPeers: (directory) => this.#deps.directoryChanged(directory),
+    })
+  }
 
-function corruptError(text: string): QuorateError {
-  return new QuorateError('replica-corrupt', `CORRUPT: ${text}`)
-}
+  #newProposals(): Proposals<Result> {
+    const { time, limits, incarnation } = this.#deps
+    return new Proposals({
+      raft: this.#raft,
+      time,
+      limits,
+      incarnation,
+      send: (to, message) => this.#deps.send(to, message),
+      waits: () => this.#schedule(),
+      isStopped: () => this.#isStopped,
+      isDiskFull: () => this.#isDiskFull,
+      isStateLost: () => this.#repair.isLost,
+    })
+  }
 
-function undecidedText(index: number): string {
-  return (
-    `the voters' states at index ${index} differ and no majority has the same, so none is known to be right. Start ` +
-    'them again, give the leadership to the one that is to count, and replace the others: remove each and add it ' +
-    'again with an empty data directory.'
-  )
-}
+  #newQuestions(): Questions {
+    const { time, limits, incarnation } = this.#deps
+    return new Questions({
+      raft: this.#raft,
+      time,
+      bound: limits.questionsMax,
+      incarnation,
+      send: (to, message) => this.#deps.send(to, message),
+      answerNode: (question) => this.#changes.begin(question),
+      isStopped: () => this.#isStopped,
+      failed: (error) => this.#fail(error),
+    })
+  }
 
-function differsAgainText(index: number): string {
-  return (
-    `the state at index ${index} differs again from that of a majority, although the leader gave it anew: this member ` +
-    'computes something else than the others. Look for a different version of the program, or bad memory.'
-  )
-}
+  #newMemberChanges(): MemberChanges {
+    const { clusterId, time, limits } = this.#deps
+    return new MemberChanges({
+      clusterId,
+      raft: this.#raft,
+      time,
+      limits,
+      applied: this.#members,
+      waiters: this.#appliedWaiters,
+      appliedIndex: () => this.#appliedEnd.index,
+      askLeader: (question, options) => this.#questions.ask('node', question, options),
+      proposed: () => this.#schedule(),
+      isStopped: () => this.#isStopped,
+    })
+  }
 
-const aloneText =
-  'the state was found wrong, and there is no other voter to take it from. Restore the data directory from a backup.'
+  #newDuties(): Duties {
+    const { time, machine, limits } = this.#deps
+    return new Duties({
+      raft: this.#raft,
+      time,
+      machine,
+      isSettledLeader: () => this.isSettledLeader,
+      propose: (command) => this.#proposals.proposeOwn(command),
+      confirmLeadership: (ended) => {
+        this.confirmLeadership({ timeoutMs: limits.electionTicks * limits.tickMs }).then(
+          () => this.#event(() => ended(true)),
+          () => this.#event(() => ended(false)),
+        )
+      },
+    })
+  }
 
-function unknownOutcome(cause: QuorateError): QuorateError {
-  return new QuorateError('outcome-unknown', `begun, and its end was not seen: ${cause.message}`, { cause })
-}
+  #newStateRepair(): StateRepair {
+    return new StateRepair({
+      time: this.#deps.time,
+      mark: () => this.#deps.markStateLost(),
+      clearMark: () => this.#deps.clearStateLost(),
+      discard: () => this.#discardState(),
+      failed: (error) => this.#fail(error),
+    })
+  }
 
-function refusalText(code: ErrorCode): string {
-  if (code === 'no-leader') return 'there is no leader now, or it cannot be reached'
-  if (code === 'overloaded') return 'the leader has as many commands under way as it may'
-  return `refused: ${code}`
-}
+  #newComparison(): ReplicaComparison {
+    const { nodeId, time, logger, limits, machine } = this.#deps
+    return new ReplicaComparison({
+      nodeId,
+      raft: this.#raft,
+      time,
+      logger,
+      limits,
+      machine,
+      repair: this.#repair,
+      send: (to, message) => this.#deps.send(to, message),
+      loseState: (cause) => this.#loseState(cause),
+      event: (action) => this.#event(action),
+    })
+  }
 
-function newestAt(
-  configurations: readonly { index: number; configuration: Configuration }[],
-  index: number,
-): { index: number; configuration: Configuration } {
-  const found = configurations.findLast((candidate) => candidate.index <= index) ?? configurations[0]
-  assert(found !== undefined, 'a group starts with a configuration, if only an empty one')
-  return found
+  #newSnapshotTransfer(): SnapshotTransfer {
+    const { time, logger, snapshots } = this.#deps
+    return new SnapshotTransfer({
+      time,
+      logger,
+      snapshots,
+      send: (to, message) => this.#deps.send(to, message),
+      received: (file) => this.#event(() => this.#offers.received(file)),
+      sent: (to, result, end) => this.#event(() => this.#raft.snapshotSent(to, result, end)),
+      failed: (error) => this.#fail(error),
+    })
+  }
+
+  #newSnapshotWriter(): SnapshotWriter<Result> {
+    const { group, time, logger, limits, log, snapshots, machine, restore } = this.#deps
+    return new SnapshotWriter({
+      group,
+      time,
+      logger,
+      limits,
+      log,
+      snapshots,
+      machine,
+      members: this.#members,
+      baseIndex: restore.base.index,
+      appliedEnd: () => this.#appliedEnd,
+      durableIndex: () => this.#flusher.durableIndex,
+      lossCount: () => this.#repair.count,
+      isSending: () => this.#transfer.isSending,
+      isReplacing: () => this.#isReplacing,
+      isStopped: () => this.#isStopped,
+      released: (end) => this.#event(() => this.#raft.released(end)),
+      failed: (error) => this.#fail(error),
+    })
+  }
+
+  #newSnapshotInstall(): SnapshotInstall<Result> {
+    const { group, logger, limits, log, snapshots, backend, machine } = this.#deps
+    return new SnapshotInstall({
+      group,
+      logger,
+      limits,
+      log,
+      snapshots,
+      backend,
+      machine,
+      members: this.#members,
+      flusher: this.#flusher,
+      writer: this.#writer,
+      comparison: this.#comparison,
+      repair: this.#repair,
+      replaced: (end) => {
+        this.#committed = this.#committed.filter((entry) => entry.index > end.index)
+        this.#appliedEnd = end
+      },
+      isStopped: () => this.#isStopped,
+    })
+  }
+
+  #newSnapshotOffers(): SnapshotOffers {
+    return new SnapshotOffers({
+      nodeId: this.nodeId,
+      raft: this.#raft,
+      snapshots: this.#deps.snapshots,
+      transfer: this.#transfer,
+      repair: this.#repair,
+      appliedEnd: () => this.#appliedEnd,
+      hasInstall: () => this.#storage.hasInstall,
+      isReplacing: () => this.#isReplacing,
+      startSnapshot: () => this.#writer.start(),
+      send: (to, message) => this.#deps.send(to, message),
+    })
+  }
 }
