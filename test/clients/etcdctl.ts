@@ -100,6 +100,8 @@ class CaseRun {
     if (step.match !== undefined)
       assert.match(command.out, new RegExp(this.#fill(step.match)), `etcdctl ${text}`)
     if (step.err !== undefined) assert.ok(command.err.includes(step.err), `etcdctl ${text}\n${command.err}`)
+    const said = command.out + command.err
+    if (step.says !== undefined) assert.ok(said.includes(step.says), `etcdctl ${text}\n${said}`)
   }
 
   /** Whether a command that goes on has said what is expected of it. */
