@@ -458,6 +458,7 @@ class RunningNode<Result> implements QuorateNode<Result> {
    * answer all the same, or it would never get the entries that bring its list up to date.
    */
   #welcomed(hello: Hello): void {
+    this.#channels.get(hello.from)?.peerRuns()
     const { from, peerUrls } = hello
     if (peerUrls.length === 0) return
     this.#callers.delete(from)

@@ -79,13 +79,22 @@ export class PeerChannel {
     return true
   }
 
+  /** The peer has shown that it runs: a channel that waits to dial it again does so now. Else it is as good as away. */
+  peerRuns(): void {
+    if (this.#retry === undefined) return
+    this.#retry.cancel()
+    this.#dial()
+  }
+
   close(): void {
     this.#isClosed = true
     this.#retry?.cancel()
+    this.#retry = undefined
     this.#drop('closed')
   }
 
   #dial(): void {
+    this.#retry = undefined
     const { network, addresses, connectTimeoutMs } = this.#options
     const all = addresses()
     const address = present(all[this.#dialCount++ % all.length], 'a peer has an address')

@@ -9,8 +9,8 @@ import type { RequestStamp, ServerRequest } from './server-seam.ts'
 import { ask, asked, pairsOf, rangeOf, roomy, untilAnswered } from './testing/asking.ts'
 import { electionMs, Story } from './testing/story.ts'
 
-/** Two split votes and then a leader: each of the three elections begins within two election timeouts. */
-const failoverMsMax = 6 * electionMs
+/** A split vote and then a leader, and who came back is heard: each election begins within two election timeouts. */
+const failoverMsMax = 5 * electionMs
 
 const put = (key: string, value: string, lease = 0n): ServerRequest =>
   asked({ kind: 'put', key, value, lease })
