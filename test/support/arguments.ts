@@ -7,6 +7,10 @@ export class Arguments {
 
   constructor(usage: string, argv: readonly string[] = process.argv.slice(2)) {
     this.#usage = usage
+    if (argv.includes('--help')) {
+      console.log(usage)
+      process.exit(0)
+    }
     for (let i = 0; i < argv.length; i++) {
       const word = argv[i] ?? ''
       if (!word.startsWith('--')) this.fail(`unexpected ${word}`)
