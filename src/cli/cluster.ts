@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { createWriteStream, mkdirSync, renameSync, statSync, type WriteStream } from 'node:fs'
+import { closeSync, mkdirSync, openSync, renameSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { QuorateError } from '../base/index.ts'
 import { parseFlags } from '../server/index.ts'
@@ -111,7 +111,7 @@ class SupervisedNode {
   readonly ready: Promise<void>
   #settle: () => void = () => undefined
   #child: ChildProcess | undefined
-  #log: WriteStream | undefined
+  #log: number | undefined
   #logBytes = 0
   #lastLines: string[] = []
   #backoffMs = backoffMsMin
@@ -158,7 +158,8 @@ class SupervisedNode {
       stream?.on('data', (text: string) => this.#write(text))
     }
     child.on('error', (error) => say(`${name} could not be started: ${error.message}`))
-    child.on('exit', (code, signal) => this.#exited(code, signal, performance.now() - startedMs))
+    // Not `exit`: the last words of the node come before `close`.
+    child.on('close', (code, signal) => this.#exited(code, signal, performance.now() - startedMs))
     child.once('message', () => this.#serves(child.pid))
   }
 
@@ -167,7 +168,7 @@ class SupervisedNode {
     const child = this.#child
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
     const exited = new Promise<void>((resolve) => {
-      child.on('exit', () => resolve())
+      child.on('close', () => resolve())
     })
     child.kill('SIGTERM')
     const killer = setTimeout(() => child.kill('SIGKILL'), stopTimeoutMs)
@@ -204,9 +205,8 @@ class SupervisedNode {
 
   #openLog(): void {
     const path = join(this.#dataDirectory, `${this.#place.name}.log`)
-    this.#log?.end()
-    this.#log = createWriteStream(path, { flags: 'a', mode: 0o600 })
-    this.#log.on('error', () => undefined)
+    if (this.#log !== undefined) closeSync(this.#log)
+    this.#log = openSync(path, 'a', 0o600)
     this.#logBytes = statSync(path, { throwIfNoEntry: false })?.size ?? 0
   }
 
@@ -218,6 +218,11 @@ class SupervisedNode {
       renameSync(path, `${path}.old`)
       this.#openLog()
     }
-    this.#log?.write(text)
+    try {
+      // At once: what is said about a node that ended is in its log by then, and nothing is left behind at the end.
+      if (this.#log !== undefined) writeSync(this.#log, text)
+    } catch {
+      // A full disk is no reason to end the supervisor: the nodes tell of it where they can.
+    }
   }
 }
