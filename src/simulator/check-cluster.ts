@@ -12,6 +12,8 @@ export interface NodeStatus {
   readonly term: number
   readonly commitIndex: number
   readonly appliedIndex: number
+  /** End of the log in memory, where the node can tell. */
+  readonly lastIndex?: number
   /** State digest at the applied index. */
   readonly digest: number
   /** Chain at the commit index, where the node can tell. */

@@ -18,7 +18,7 @@ import {
   type WatchOutput,
   type WriteCommand,
 } from '../consistent-core/index.ts'
-import type { Time } from '../io/index.ts'
+import { sleep, type Time } from '../io/index.ts'
 import { defaultGroupLimits, type Member, openNode, parseAddress, type QuorateNode } from '../node/index.ts'
 import { createMemoryBackend, createStore, type MemoryBackend, type StoreReader } from '../store/index.ts'
 import type { WatchRequest } from './check-watch.ts'
@@ -63,7 +63,7 @@ export function storeOf(data: ServerSetup['data']): StoreReader {
 /** The store of one machine: durable as the machine is, its commits as slow as a disk. */
 class StoreOfMachine {
   readonly #random: SeededRandom
-  #time: Time | undefined
+  #world: ServerSetup['world'] | undefined
   #backend: MemoryBackend | undefined
 
   constructor(seed: number) {
@@ -75,24 +75,21 @@ class StoreOfMachine {
   }
 
   /** Empty when the directory is new: whoever removes it removes what the store held. */
-  async open({ disk, time }: ServerSetup['world'], directory: string): Promise<MemoryBackend> {
+  async open(world: ServerSetup['world'], directory: string): Promise<MemoryBackend> {
+    const { disk } = world
     if (!(await disk.exists(directory))) {
       this.#backend?.crash()
       this.#backend = undefined
       await disk.makeDirectory(directory)
     }
-    this.#time = time
-    const schedule = (finish: () => void): Promise<void> =>
-      new Promise((resolve, reject) => {
-        this.#time?.startTimer(this.#random.between(1, 20), () => {
-          try {
-            finish()
-            resolve()
-          } catch (error) {
-            reject(error)
-          }
-        })
-      })
+    this.#world = world
+    const schedule = async (finish: () => void): Promise<void> => {
+      // A commit syncs its file: it fails, waits and hangs as the disk does.
+      const { disk, time } = present(this.#world, 'it was opened')
+      await sleep(time, this.#random.between(1, 20))
+      await disk.syncDirectory(directory)
+      finish()
+    }
     this.#backend = this.#backend?.crash() ?? createMemoryBackend({ schedule, random: this.#random.fork() })
     return this.#backend
   }
@@ -128,13 +125,21 @@ async function start(setup: ServerSetup, store: StoreOfMachine): Promise<Simulat
       snapshotLogBytesMin: 0,
       // A run with small numbers writes snapshots more often than their size would have it.
       snapshotLogShare: tuning.snapshotEntries > 20 ? 1 : 1 / 8,
-      flushIntervalMs: 50,
+      flushIntervalMs: tuning.flushIntervalMs,
+      updateQueueMax: tuning.queueMax,
+      waitingMax: tuning.queueMax,
+      readersMax: tuning.queueMax,
+      // Less than a message of each peer could be full for ever.
+      inboxMax: Math.max(16, tuning.queueMax),
+      questionsMax: tuning.queueMax,
+      uncommittedBytesMax: tuning.uncommittedBytesMax,
     },
     segmentBytesMax: tuning.segmentBytesMax,
     openBackend: (directory) => store.open(world, directory),
     createMachine: (backend) => {
-      core = createConsistentCore({ store: createStore(backend), leaseTtlSecondsMin })
-      return core
+      const { leaseCheckpointMs } = tuning
+      core = createConsistentCore({ store: createStore(backend), leaseTtlSecondsMin, leaseCheckpointMs })
+      return setup.version === core.commandVersion ? core : buildOf(core, setup.version)
     },
     failed: (error) => failed(error),
   })
@@ -142,11 +147,25 @@ async function start(setup: ServerSetup, store: StoreOfMachine): Promise<Simulat
   return new QuorateUnderSimulation(node, core, world.time, stopped)
 }
 
+/** What a later build would be: the same rules, and more of them. */
+function buildOf(core: ConsistentCore, commandVersion: number): ConsistentCore {
+  return new Proxy(core, {
+    get: (target, key) => {
+      if (key === 'commandVersion') return commandVersion
+      const value: unknown = Reflect.get(target, key)
+      return typeof value === 'function' ? value.bind(target) : value
+    },
+  })
+}
+
 class QuorateUnderSimulation implements SimulatedServer {
   readonly stopped: Promise<unknown>
   readonly #node: QuorateNode<Applied>
   readonly #core: ConsistentCore
   readonly #time: Time
+  readonly #watches = new Set<() => void>()
+  /** Ranges that read the store between turns. */
+  #reading = 0
 
   constructor(node: QuorateNode<Applied>, core: ConsistentCore, time: Time, stopped: Promise<unknown>) {
     this.#node = node
@@ -219,25 +238,29 @@ class QuorateUnderSimulation implements SimulatedServer {
     }
     stream.requestProgress()
     schedule()
-    return {
-      cancel: () => {
-        isOver = true
-        stream.close()
-      },
+    const cancel = (): void => {
+      if (!this.#watches.delete(cancel)) return
+      isOver = true
+      stream.close()
     }
+    this.#watches.add(cancel)
+    return { cancel }
   }
 
   status(): ReturnType<SimulatedServer['status']> {
     const { group } = this.#node
-    const { role, term, commitIndex, appliedIndex, digest, configurationIndex } = group.status()
+    const { role, term, commitIndex, appliedIndex, lastIndex, digest, configurationIndex } = group.status()
     // One that joins begins with the members it was told, which are newer than what it has applied.
     const members = configurationIndex === 0 ? undefined : group.members().map(listed)
     const isLeader = role === 'leader'
-    return { isLeader, term, commitIndex, appliedIndex, digest, commitChain: undefined, members }
+    return { isLeader, term, commitIndex, appliedIndex, lastIndex, digest, commitChain: undefined, members }
   }
 
-  stop(): Promise<void> {
-    return this.#node.stop()
+  /** As the server around a node does it: the streams end, calls that read are waited for, then the node. */
+  async stop(): Promise<void> {
+    for (const end of this.#watches) end()
+    while (this.#reading > 0) await this.#time.yieldTurn()
+    await this.#node.stop()
   }
 
   async #members(request: MembersRequest): Promise<ServerAnswer> {
@@ -281,11 +304,17 @@ class QuorateUnderSimulation implements SimulatedServer {
     if (operation.kind !== 'range') throw new QuorateError('invalid-argument', 'this is no range')
     const { revision } = this.#core
     const slices = this.#core.range(operation)
-    for (;;) {
-      const { done, value } = slices.next()
-      if (done !== true) await this.#time.yieldTurn()
-      else if (value.kind === 'refused') throw new QuorateError(value.code, value.detail)
-      else return { revision, result: { kind: 'range', pairs: value.pairs.map(pairOf), count: value.count } }
+    this.#reading++
+    try {
+      for (;;) {
+        const { done, value } = slices.next()
+        if (done !== true) await this.#time.yieldTurn()
+        else if (value.kind === 'refused') throw new QuorateError(value.code, value.detail)
+        else
+          return { revision, result: { kind: 'range', pairs: value.pairs.map(pairOf), count: value.count } }
+      }
+    } finally {
+      this.#reading--
     }
   }
 
