@@ -86,6 +86,11 @@ const directory: Directory = {
   clusterVersion: 1,
 }
 
+/** A message of each kind, encoded. */
+export const peerMessageSeeds: readonly Uint8Array[] = peerMessages.map((message) =>
+  encodePeerMessage(message),
+)
+
 const malformed: readonly ErrorCode[] = ['frame-malformed', 'format-unsupported']
 const urls = ['http://10.0.0.1:2380', 'http://[::1]:2380']
 
@@ -95,7 +100,7 @@ export function peerTargets(): FuzzTarget[] {
     frames,
     {
       name: 'peer.message',
-      seeds: peerMessages.map(encodePeerMessage),
+      seeds: peerMessageSeeds,
       read: (input) => decodePeerMessage(input, route),
       write: encodePeerMessage,
       refusals: malformed,
