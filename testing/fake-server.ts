@@ -36,24 +36,26 @@ import {
 } from '../src/simulator/index.ts'
 
 /** What is wrong with a broken one. */
-export type FakeDefect =
-  | 'none'
+export const fakeDefects = [
+  'none',
   /** Answers before the write is durable. */
-  | 'skipsSync'
+  'skipsSync',
   /** Answers linearizable reads from what it has. */
-  | 'readsLocally'
+  'readsLocally',
   /** Does a write again when the answer of the first member is late. */
-  | 'retriesWrites'
+  'retriesWrites',
   /** Tells the events of a transaction one by one. */
-  | 'splitsWatches'
+  'splitsWatches',
   /** Loses an event now and then. */
-  | 'losesEvents'
+  'losesEvents',
   /** Expires leases too early. */
-  | 'hurriesLeases'
+  'hurriesLeases',
   /** Goes on after a failed sync. */
-  | 'retriesSync'
+  'retriesSync',
   /** Lets the real clock of the host decide something. */
-  | 'isNotRepeatable'
+  'isNotRepeatable',
+] as const
+export type FakeDefect = (typeof fakeDefects)[number]
 
 type Entry =
   | { readonly kind: 'change'; readonly events: readonly ModelEvent[] }

@@ -54,6 +54,7 @@ export {
 } from './disk.ts'
 export { createSimulatedEntropy } from './entropy.ts'
 export type { CallOutcome, RecordedCall, Sighting, Violation } from './history.ts'
+export { type Happening, Journal, type Told } from './journal.ts'
 export {
   describeEvent,
   emptyRevision,
@@ -70,6 +71,7 @@ export {
   type SimpleResult,
 } from './kv-model.ts'
 export { type MachineWorld, SimulatedMachine } from './machine.ts'
+export { type Mark, marks, marksNotReached } from './marks.ts'
 export { type NetworkFaults, SimulatedNetwork } from './network.ts'
 export { drawOptions, type FaultKind, faultKinds, type SimulationOptions } from './options.ts'
 export { SimulatedProcess } from './process.ts'
@@ -97,5 +99,12 @@ export {
   type StartServer,
   type WatchListener,
 } from './server-seam.ts'
-export { describeRun, type SimulationResult, simulate, simulateTwice } from './simulation.ts'
+export {
+  describeRun,
+  repeats,
+  type SimulationResult,
+  simulate,
+  simulateTwice,
+} from './simulation.ts'
+export { tellStory } from './story.ts'
 export { createSimulatedTime, MachineClock } from './time.ts'
