@@ -3,6 +3,7 @@ import type { LogFields, LogLevel, Maybe, MaybePlace } from '../io/index.ts'
 import { ClusterChecker } from './check-cluster.ts'
 import type { DiskCopy, StrayKind } from './disk.ts'
 import type { Violation } from './history.ts'
+import type { Journal } from './journal.ts'
 import { SimulatedMachine } from './machine.ts'
 import { SimulatedNetwork } from './network.ts'
 import type { SimulationOptions } from './options.ts'
@@ -83,9 +84,12 @@ export class SimulatedCluster {
   readonly marks: Map<string, number> = new Map()
   readonly scheduler: Scheduler
   readonly options: SimulationOptions
+  readonly #journal: Journal | undefined
   readonly #random: SeededRandom
   readonly #startServer: StartServer
   #isHealed = false
+  /** Who led when the present joint configuration was seen. */
+  #jointLeader: string | undefined
   #isUpgrading = false
 
   constructor(setup: {
@@ -93,12 +97,15 @@ export class SimulatedCluster {
     random: SeededRandom
     options: SimulationOptions
     startServer: StartServer
+    /** Takes notes for a story. */
+    journal?: Journal | undefined
   }) {
     const { scheduler, random, options } = setup
     this.scheduler = scheduler
     this.#random = random.fork()
     this.options = options
     this.#startServer = setup.startServer
+    this.#journal = setup.journal
     this.network = new SimulatedNetwork({ scheduler, random: random.fork() })
     this.network.setDelay({ least: options.networkDelayMs / 5, typical: options.networkDelayMs })
     const names = Array.from({ length: options.nodes }, (_, i) => `n${i + 1}`)
@@ -136,6 +143,7 @@ export class SimulatedCluster {
       onOver: new Set(),
     }
     node.life = life
+    this.#tell(false, `${node.name} starts (life ${life.number})`)
     const setup = {
       name: node.name,
       self: { name: node.name, host: node.name, port: seat.port },
@@ -147,10 +155,10 @@ export class SimulatedCluster {
       world,
       tuning: this.options.tuning,
       logger: {
-        log: (_level: LogLevel, event: string, fields?: LogFields) => {
+        log: (level: LogLevel, event: string, fields?: LogFields) => {
           this.mark(event)
-          if (event === 'role') this.mark(`${fields?.role}: ${fields?.cause}`)
-          if (event === 'node-failed') this.mark(`${event}: ${fields?.code}`)
+          this.#markDetails(event, fields)
+          this.#journal?.logged(this.scheduler.now, node.name, level, event, fields)
         },
       },
       seed: this.#random.nextU32(),
@@ -199,6 +207,7 @@ export class SimulatedCluster {
     seat.data = {}
     seat.wipe = 'wiped'
     this.mark('disk-wiped')
+    this.#tell(true, `wipe ${node.name}`)
   }
 
   /**
@@ -221,7 +230,7 @@ export class SimulatedCluster {
   stray(node: ClusterNode, kind: StrayKind, random: SeededRandom): void {
     if (!this.mayDamage(node)) return
     node.isDamaged = true
-    node.machine.disk.strayNext(kind, random.between(1, 20))
+    node.machine.disk.strayNext(kind, random.between(1, 20), () => this.mark(`write-${kind}`))
   }
 
   /**
@@ -232,6 +241,7 @@ export class SimulatedCluster {
     if (!this.mayDamage(node)) return
     const { disk } = node.machine
     node.isDamaged = true
+    this.#tell(true, `rot ${node.name}`)
     for (const path of disk.paths('cached')) {
       const size = disk.cachedBytes(path)?.length ?? 0
       if (size === 0 || random.chance(0.5)) continue
@@ -353,6 +363,7 @@ export class SimulatedCluster {
   /** Undoes whatever is still wrong with machines, network and clocks, and starts what is down; or only a majority of it. */
   heal(): void {
     this.#isHealed = true
+    this.#tell(true, 'heal')
     this.network.heal()
     this.network.setFaults({})
     for (const node of this.nodes) {
@@ -399,6 +410,7 @@ export class SimulatedCluster {
     const { life } = node
     node.life = undefined
     if (life === undefined) return
+    this.#tell(false, `${node.name} ends (life ${life.number})`)
     life.isOver = true
     this.#disconnectClients(life)
   }
@@ -413,6 +425,7 @@ export class SimulatedCluster {
   #stoppedItself(life: ServerLife, reason: unknown): void {
     if (life.isOver) return
     const { node } = life
+    this.#tell(false, `${node.name} stops by itself: ${reason instanceof Error ? reason.message : reason}`)
     if (this.#leavesForGood(node, reason)) return
     if (node.isDamaged && isQuorateError(reason, ...damageCodes)) {
       node.isLost = true
@@ -459,6 +472,11 @@ export class SimulatedCluster {
     this.scheduler.after(500, () => this.restart(node))
   }
 
+  #tell(isFault: boolean, text: string): void {
+    if (isFault) this.#journal?.fault(this.scheduler.now, text)
+    else this.#journal?.server(this.scheduler.now, text)
+  }
+
   /** The answers of one machine; none once the cluster is healed. */
   #maybe(random: SeededRandom): Maybe {
     const places = new Set(this.options.maybe)
@@ -467,6 +485,22 @@ export class SimulatedCluster {
         return false
       this.mark(`maybe ${place}`)
       return true
+    }
+  }
+
+  #markDetails(event: string, fields: LogFields | undefined): void {
+    if (event === 'role') this.mark(`${fields?.role}: ${fields?.cause}`)
+    if (event === 'node-failed') this.mark(`${event}: ${fields?.code}`)
+    if (event !== 'members-changed') return
+    if (Number(fields?.clusterVersion) > 1) this.mark('cluster version raised')
+    const leader = this.leader?.name
+    if (fields?.outgoing !== '') {
+      this.mark('joint configuration')
+      this.#jointLeader = leader
+    } else {
+      const isLeft = this.#jointLeader !== undefined && leader !== undefined
+      if (isLeft && leader !== this.#jointLeader) this.mark('joint configuration left by another leader')
+      if (isLeft) this.#jointLeader = undefined
     }
   }
 

@@ -128,7 +128,7 @@ export interface SimulatedDisk extends Disk {
   hang(operations?: ReadonlySet<DiskOperation>): void
   resume(): void
   /** The `nth` write from now on never reaches its place, and when misdirected another one of the same disk. */
-  strayNext(kind: StrayKind, nth: number): void
+  strayNext(kind: StrayKind, nth: number, onStray?: () => void): void
   setFaults(faults: DiskFaults): void
   setLatency(latency: DiskLatency): void
   /** Takes back `failNext`, `setFaults`, `setLatency`, `hang` and a `strayNext` that has not struck; damage done stays. */
@@ -146,8 +146,6 @@ export interface SimulatedDisk extends Disk {
   haltAt(operation: number): void
   /** Resolves when `haltAt` has struck. `crash` or `kill` brings the disk back; then this is a new promise. */
   readonly halted: Promise<'halted'>
-  /** Writes that went astray. */
-  readonly strayCount: number
   /** Operations begun since the disk was made. */
   readonly operationCount: number
   /** Operations of one kind begun since the disk was made. */
@@ -212,14 +210,13 @@ class MemoryDisk implements SimulatedDisk {
   readonly #inFlight = new Set<InFlight>()
   #process: DiskProcess = newProcess()
   #hang: Hang | undefined
-  #stray: { readonly kind: StrayKind; left: number } | undefined
+  #stray: { readonly kind: StrayKind; left: number; readonly onStray: () => void } | undefined
   #haltAt = Number.POSITIVE_INFINITY
   #isHalted = false
   #halted = Promise.withResolvers<'halted'>()
   readonly #counts = new Map<DiskOperation, number>()
   readonly misuse: string[] = []
   operationCount = 0
-  strayCount = 0
 
   constructor(options: SimulatedDiskOptions) {
     this.#random = options.random
@@ -344,8 +341,8 @@ class MemoryDisk implements SimulatedDisk {
     }
   }
 
-  strayNext(kind: StrayKind, nth: number): void {
-    this.#stray = { kind, left: nth }
+  strayNext(kind: StrayKind, nth: number, onStray: () => void = () => undefined): void {
+    this.#stray = { kind, left: nth, onStray }
   }
 
   setFaults(faults: DiskFaults): void {
@@ -484,7 +481,7 @@ class MemoryDisk implements SimulatedDisk {
     const stray = this.#stray
     if (stray === undefined || --stray.left > 0) return
     this.#stray = undefined
-    this.strayCount++
+    stray.onStray()
     const bytes = file.loseNewest()
     if (stray.kind === 'lost') return
     const victims = this.#tree.paths('durable').flatMap((path) => {

@@ -7,6 +7,7 @@ import {
   type StrayKind,
   solidStateLatency,
 } from './disk.ts'
+import type { Journal } from './journal.ts'
 import type { FaultKind, SimulationOptions } from './options.ts'
 
 /** How much faster than true time a clock may run (or slower, by the same). */
@@ -26,10 +27,17 @@ export class Nemesis {
   readonly #random: SeededRandom
   readonly #options: SimulationOptions
   readonly #inject: Record<FaultKind, (node: ClusterNode) => Undo>
+  readonly #journal: Journal | undefined
   #isStopped = false
 
-  constructor(cluster: SimulatedCluster, random: SeededRandom, options: SimulationOptions) {
+  constructor(
+    cluster: SimulatedCluster,
+    random: SeededRandom,
+    options: SimulationOptions,
+    journal?: Journal,
+  ) {
     this.#cluster = cluster
+    this.#journal = journal
     this.#random = random
     this.#options = options
     this.#inject = createFaults(cluster, random, () => this.#isStopped)
@@ -46,10 +54,15 @@ export class Nemesis {
     if (faults.length === 0) return
     this.#later(2 * faultEveryMs * this.#random.unit(), () => {
       const kind = this.#random.pick(faults)
-      const undo = this.#inject[kind](this.#pickNode())
+      const node = this.#pickNode()
+      const undo = this.#inject[kind](node)
       if (undo !== undefined) {
         this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1)
-        this.#later(this.#drawWhile() * (longFaults[kind] ?? 1), undo)
+        this.#journal?.fault(this.#cluster.scheduler.now, `${kind} ${node.name}`)
+        this.#later(this.#drawWhile() * (longFaults[kind] ?? 1), () => {
+          this.#journal?.fault(this.#cluster.scheduler.now, `end of ${kind} ${node.name}`)
+          undo()
+        })
       }
       this.#scheduleNext()
     })

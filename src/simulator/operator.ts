@@ -210,7 +210,9 @@ export class Operator {
 
   async #promote({ id }: ListedMember): Promise<void> {
     const result = await this.#change({ kind: 'memberPromote', id })
-    if (result?.kind === 'answered') this.#promoted.add(id)
+    if (result?.kind !== 'answered') return
+    this.#promoted.add(id)
+    this.#cluster.mark('learner-promoted')
   }
 
   async #remove(member: ListedMember): Promise<void> {
