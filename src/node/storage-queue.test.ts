@@ -110,6 +110,24 @@ test('a full disk: nothing is reported, nothing follows, and all of it comes aga
   assert.equal(queue.isDiskFull, false)
 })
 
+test('ticks are counted while a write is under way, from the last that ended', async () => {
+  const { queue, writes } = createParts()
+  queue.tick()
+  assert.equal(queue.ticksUnderWay, 0)
+  queue.push(write(1))
+  queue.push(write(2))
+  for (let i = 0; i < 3; i++) queue.tick()
+  assert.equal(queue.ticksUnderWay, 3)
+  writes[0]?.resolve()
+  await settled()
+  queue.tick()
+  assert.equal(queue.ticksUnderWay, 1)
+  writes[1]?.resolve()
+  await settled()
+  queue.tick()
+  assert.equal(queue.ticksUnderWay, 0)
+})
+
 test('any other failure ends the queue: the write is not tried again', async () => {
   const { queue, log, writes } = createParts()
   queue.push(write(1))
