@@ -35,8 +35,6 @@ const stateMarks: readonly Mark[] = [
   { name: 'state-from-snapshot', meaning: 'a start loaded a snapshot' },
   { name: 'state-incomplete', meaning: 'a start found a state that a restore had left half full' },
   { name: 'store-not-marked', meaning: 'an orderly stop could not vouch for the store' },
-  { name: 'state-missing', meaning: 'a start found that the state was to be thrown away' },
-  { name: 'store-damaged', meaning: 'a damaged store was thrown away' },
   { name: 'log-released', meaning: 'the log was released behind a snapshot' },
   { name: 'stopped-in-order', meaning: 'a server ended in order' },
   { name: 'leadership-handed-over', meaning: 'a leader handed over before it stopped' },
