@@ -90,3 +90,4 @@ export type {
 } from './server-seam.ts'
 export { describeRun, type SimulationResult, simulate, simulateTwice } from './simulation.ts'
 export { createSimulatedTime, MachineClock } from './time.ts'
+export { LogCollector, wholeSpan } from './watcher.ts'
