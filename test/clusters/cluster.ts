@@ -119,6 +119,12 @@ export class Cluster {
     seat.isPaused = false
   }
 
+  /** Paused until the returned function is called. */
+  hang(seat: Seat): () => void {
+    this.pause(seat)
+    return () => this.resume(seat)
+  }
+
   /** No packet between this node and the others. */
   async isolate(seat: Seat): Promise<void> {
     await this.laboratory.silence(...this.linksAround(seat))
@@ -126,6 +132,15 @@ export class Cluster {
 
   async rejoin(seat: Seat): Promise<void> {
     await this.laboratory.hear(...this.linksAround(seat))
+  }
+
+  /** Every link is whole, every node runs. */
+  async healAll(): Promise<void> {
+    await this.laboratory.healAll()
+    for (const seat of this.seats) {
+      this.resume(seat)
+      this.start(seat)
+    }
   }
 
   linksAround(seat: Seat): ReturnType<typeof linksAround> {
@@ -264,7 +279,12 @@ function clockFileOf(laboratory: Laboratory, place: number): string {
 function signal(seat: Seat, name: 'SIGSTOP' | 'SIGCONT'): boolean {
   const { pid } = seat.server
   if (pid === undefined || seat.server.endedByItself) return false
-  return process.kill(pid, name)
+  try {
+    return process.kill(pid, name)
+  } catch {
+    // It ended just now; that nobody killed it is found in the end.
+    return false
+  }
 }
 
 async function statusOf(seat: Seat): Promise<SeatStatus | undefined> {

@@ -50,7 +50,6 @@ export class Nemesis {
   /** Cuts connections of clients, whichever it likes. */
   readonly #cutClients: () => void
   readonly #answeredCount: () => number
-  readonly #undos = new Set<Undo>()
   readonly #stopping = new AbortController()
 
   constructor(setup: {
@@ -80,7 +79,7 @@ export class Nemesis {
     }
     this.#stopping.abort()
     await Promise.all(taking)
-    await this.#healAll()
+    await this.#cluster.healAll()
   }
 
   /** Until some calls were answered, or for as long as the faults that go on may prevent it. */
@@ -94,9 +93,7 @@ export class Nemesis {
     this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1)
     const whileMs = this.#drawWhileMs()
     const undo = await this.#start(kind, whileMs)
-    this.#undos.add(undo)
     await sleep(whileMs, undefined, { signal: this.#stopping.signal }).catch(() => undefined)
-    this.#undos.delete(undo)
     await undo()
   }
 
@@ -105,15 +102,6 @@ export class Nemesis {
     const { electionMs } = this.#cluster.settings
     const elections = this.#random.chance(0.25) ? 1 + 3 * this.#random.unit() : 2 * this.#random.unit()
     return Math.min(electionMs * elections, 3_000)
-  }
-
-  async #healAll(): Promise<void> {
-    for (const undo of this.#undos) await undo()
-    await this.#cluster.laboratory.healAll()
-    for (const seat of this.#cluster.seats) {
-      this.#cluster.resume(seat)
-      this.#cluster.start(seat)
-    }
   }
 
   async #leaderOrAny(): Promise<Seat> {
@@ -130,9 +118,9 @@ export class Nemesis {
       case 'killAll':
         return this.#kill(this.#cluster.seats)
       case 'pause':
-        return this.#pause(any)
+        return this.#cluster.hang(any)
       case 'pauseLeader':
-        return this.#pause(await this.#leaderOrAny())
+        return this.#cluster.hang(await this.#leaderOrAny())
       case 'isolate':
       case 'deaf':
       case 'mute':
@@ -158,11 +146,6 @@ export class Nemesis {
     return () => {
       for (const seat of seats) this.#cluster.start(seat)
     }
-  }
-
-  #pause(seat: Seat): Undo {
-    this.#cluster.pause(seat)
-    return () => this.#cluster.resume(seat)
   }
 
   async #silence(kind: 'isolate' | 'deaf' | 'mute' | 'mesh', seat: Seat): Promise<Undo> {
