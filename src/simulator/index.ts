@@ -66,6 +66,7 @@ export {
   type ModelPair,
   type ModelRequest,
   type ModelResult,
+  type ModelTransaction,
   type RevisionRecord,
   type SimpleRequest,
   type SimpleResult,
