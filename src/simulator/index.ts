@@ -6,7 +6,8 @@
  * Words. A *machine* has a disk, clocks and a name in the network; a *process* is one life of a program on it. The
  * *nemesis* injects faults; the *operator* changes the members. A *record* is everything one revision changed; the *log* is
  * all records. A *call* is what a client asked and was answered; its outcome may be unknown. A *sighting* is the moment
- * somebody saw a revision.
+ * somebody saw a revision. A *mark* is a rare state that a run has reached. A *place* in the product asks whether to do
+ * what is rare and legal (`Maybe` of io), and the run answers.
  *
  * Invariants.
  * 1. Nothing here asks the real world for anything: time, order and chance come from `Scheduler` and the seed. Two runs
