@@ -78,17 +78,26 @@ export { SimulatedProcess } from './process.ts'
 export { startQuorate } from './quorate-server.ts'
 export { reduceRun } from './reduce.ts'
 export { type ScheduledEvent, Scheduler } from './scheduler.ts'
-export type {
-  ListedMember,
-  MembersRequest,
-  ServerAnswer,
-  ServerMember,
-  ServerRequest,
-  ServerSetup,
-  ServerTuning,
-  ServerWatchMessage,
-  SimulatedServer,
-  StartServer,
+export {
+  type CallTerms,
+  type HashAnswer,
+  type KeepAliveListener,
+  type LeaseAnswer,
+  type ListedMember,
+  type MembersRequest,
+  type ServerAnswer,
+  type ServerKeepAliveStream,
+  type ServerMember,
+  ServerRefusal,
+  type ServerRequest,
+  type ServerSetup,
+  type ServerTuning,
+  type ServerWatchMessage,
+  type ServerWatchRequest,
+  type ServerWatchStream,
+  type SimulatedServer,
+  type StartServer,
+  type WatchListener,
 } from './server-seam.ts'
 export {
   describeRun,

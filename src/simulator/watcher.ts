@@ -1,11 +1,11 @@
-import { isQuorateError, type SeededRandom } from '../base/index.ts'
+import type { SeededRandom } from '../base/index.ts'
 import type { RecordedWatch, WatchMessage, WatchRequest } from './check-watch.ts'
 import type { ClientPaths } from './client.ts'
 import type { ServerLife, SimulatedCluster } from './cluster.ts'
 import type { Sighting, Violation } from './history.ts'
 import type { Journal } from './journal.ts'
 import { describeEvent, type ModelEvent, type RevisionRecord } from './kv-model.ts'
-import type { ServerWatchMessage } from './server-seam.ts'
+import { type ServerWatchMessage, watchAlone } from './server-seam.ts'
 
 /** Pause before a watch is opened again. */
 const reopenAfterMs = 100
@@ -138,15 +138,10 @@ export class SimulatedWatcher {
     life.onOver.add(onOver)
     this.#open = watch
     life.node.machine.process.deliver(() => {
-      try {
-        stream = server.watch(request, (message) => {
-          // A fixed delay: in order on the way to the client.
-          this.#cluster.scheduler.after(0.2, () => deliver(message))
-        })
-      } catch (error) {
-        if (!isQuorateError(error)) throw error
-        this.#cluster.scheduler.after(0.2, () => this.#lost(watch))
-      }
+      stream = watchAlone(server, request, (message) => {
+        // A fixed delay: in order on the way to the client.
+        this.#cluster.scheduler.after(0.2, () => deliver(message))
+      })
     })
   }
 
