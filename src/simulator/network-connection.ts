@@ -250,6 +250,7 @@ export class Endpoint {
       parts.push(chunk.bytes)
       this.#outgoing.shift()
     }
+    // A copy even of a single part: the receiver may keep and change it.
     const bytes = concatBytes(parts)
     if (bytes.length === 0) return bytes
     if (random.chance(faults().corruptChance)) {
@@ -258,8 +259,7 @@ export class Endpoint {
     }
     scheduler.note(crc32c(bytes))
     this.#taken(bytes.length)
-    // A copy even of a single part: the receiver may keep and change it.
-    return parts.length === 1 ? bytes.slice() : bytes
+    return bytes
   }
 
   #taken(count: number): void {

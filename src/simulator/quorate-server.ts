@@ -135,6 +135,7 @@ class QuorateUnderSimulation implements SimulatedServer {
   readonly stopped: Promise<unknown>
   readonly #node: QuorateNode<Applied>
   readonly #client: EtcdClient
+  #listed: { readonly index: number; readonly members: readonly ListedMember[] } | undefined
 
   constructor(
     node: QuorateNode<Applied>,
@@ -180,13 +181,21 @@ class QuorateUnderSimulation implements SimulatedServer {
     const { group } = this.#node
     const { role, term, commitIndex, appliedIndex, digest, configurationIndex } = group.status()
     // One that joins begins with the members it was told, which are newer than what it has applied.
-    const members = configurationIndex === 0 ? undefined : group.members().map(memberOf)
+    const members = configurationIndex === 0 ? undefined : this.#listedAt(configurationIndex)
     const isLeader = role === 'leader'
     return { isLeader, term, commitIndex, appliedIndex, digest, commitChain: undefined, members }
   }
 
   stop(): Promise<void> {
     return this.#node.stop()
+  }
+
+  /** The members as of the configuration at this index, which stay the same: the status is asked for very often. */
+  #listedAt(index: number): readonly ListedMember[] {
+    if (this.#listed?.index !== index) {
+      this.#listed = { index, members: this.#node.group.members().map(memberOf) }
+    }
+    return this.#listed.members
   }
 
   /** The operator must know who votes already; etcd's messages show who was added as a voter as one from the start. */
