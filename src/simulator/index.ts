@@ -66,6 +66,7 @@ export {
   type ModelPair,
   type ModelRequest,
   type ModelResult,
+  type ModelTransaction,
   type RevisionRecord,
   type SimpleRequest,
   type SimpleResult,
@@ -108,3 +109,4 @@ export {
 } from './simulation.ts'
 export { tellStory } from './story.ts'
 export { createSimulatedTime, MachineClock } from './time.ts'
+export { LogCollector, wholeSpan } from './watcher.ts'
