@@ -6,7 +6,7 @@ import { present, SeededRandom } from '../base/index.ts'
 import type { CallResult } from './client.ts'
 import type { ClusterNode } from './cluster.ts'
 import type { ModelPair, ModelRequest } from './kv-model.ts'
-import type { ServerRequest, ServerWatchMessage } from './server-seam.ts'
+import { type ServerRequest, type ServerWatchMessage, watchAlone } from './server-seam.ts'
 import { ask, asked, pairsOf, rangeOf, revisionOf, roomy, untilAnswered } from './testing/asking.ts'
 import { electionMs, Story } from './testing/story.ts'
 
@@ -385,7 +385,7 @@ class Mirror {
     const { server } = present(node.life, 'it runs')
     const filters = { previous: false, noPut: false, noDelete: false, fragment: false }
     const request = { key: 'a', end: 'b', startRevision: this.revision + 1, ...filters }
-    this.#stream = present(server, 'it serves').watch(request, (message) => this.#take(message))
+    this.#stream = watchAlone(present(server, 'it serves'), request, (message) => this.#take(message))
   }
 
   leave(): void {

@@ -2,12 +2,26 @@ import { isQuorateError, present, type SeededRandom } from '../base/index.ts'
 import type { LeaseRecord } from './check-lease.ts'
 import type { ServerLife, SimulatedCluster } from './cluster.ts'
 import type { RecordedCall, Violation } from './history.ts'
-import type { KeySpan, ModelCompare, ModelRequest, SimpleRequest } from './kv-model.ts'
+import {
+  isReadOnly,
+  type KeySpan,
+  type ModelCompare,
+  type ModelRequest,
+  type SimpleRequest,
+} from './kv-model.ts'
 import type { SimulationOptions } from './options.ts'
-import type { RequestStamp, ServerAnswer, ServerRequest } from './server-seam.ts'
+import {
+  type CallTerms,
+  type RequestStamp,
+  type ServerAnswer,
+  ServerRefusal,
+  type ServerRequest,
+} from './server-seam.ts'
 
 /** How long a client waits for an answer. */
 const callTimeoutMs = 5_000
+/** What it says of that to the server: the client hears what the server says. */
+const serverTimeoutMs = 4_000
 /** Pause after a call that found no server or no leader. */
 const retryAfterMs = 100
 /** Nothing happened, and another server may do it. */
@@ -34,8 +48,14 @@ export class ClientPaths {
     return 0.05 + 0.5 * this.#random.unit()
   }
 
-  call(life: ServerLife, request: ServerRequest): Promise<CallResult> {
+  /** `patienceMs`: how long the client waits and the server is told it does; by default the server is told less. */
+  call(life: ServerLife, request: ServerRequest, patienceMs?: number): Promise<CallResult> {
     const { scheduler } = this.#cluster
+    const cancelled: (() => void)[] = []
+    const terms: CallTerms = {
+      timeoutMs: patienceMs ?? serverTimeoutMs,
+      onCancel: (callback) => void cancelled.push(callback),
+    }
     return new Promise((resolve) => {
       let isSettled = false
       const settle = (result: CallResult): void => {
@@ -46,7 +66,15 @@ export class ClientPaths {
         scheduler.after(this.delayMs, () => resolve(result))
       }
       const onOver = (): void => settle({ kind: 'unknown', code: 'connection-lost' })
-      const timeout = scheduler.after(callTimeoutMs, () => settle({ kind: 'unknown', code: 'timeout' }))
+      const giveUp = (): void => {
+        settle({ kind: 'unknown', code: 'timeout' })
+        if (!life.isOver) {
+          life.node.machine.process.deliver(() => {
+            for (const callback of cancelled) callback()
+          })
+        }
+      }
+      const timeout = scheduler.after(patienceMs ?? callTimeoutMs, giveUp)
       life.onOver.add(onOver)
       const send = (): void => {
         const { server } = life
@@ -55,7 +83,7 @@ export class ClientPaths {
           return
         }
         life.node.machine.process.deliver(() => {
-          server.execute(request).then(
+          server.execute(request, terms).then(
             (answer) => settle({ kind: 'answered', answer }),
             (error: unknown) => settle(resultOfError(error)),
           )
@@ -73,6 +101,9 @@ export class ClientPaths {
 }
 
 function resultOfError(error: unknown): CallResult {
+  if (error instanceof ServerRefusal) {
+    return { kind: error.outcome === 'none' ? 'failed' : 'unknown', code: error.code }
+  }
   if (!isQuorateError(error)) throw error
   const didNothing = error.deterministic || isQuorateError(error, 'not-leader', 'no-leader', 'overloaded')
   return { kind: didNothing ? 'failed' : 'unknown', code: error.code }
@@ -197,7 +228,7 @@ export class SimulatedClient {
   async #actOnce(first: ServerLife): Promise<boolean> {
     if (!(await this.#openSession(first)) || this.#session === undefined) return false
     const request = this.#drawRequest()
-    if (request.kind === 'range' || this.#isStopped) return true
+    if (isReadOnly(request) || this.#isStopped) return true
     const number = ++this.#lastRequest
     const stamp: RequestStamp = { session: this.#session, request: number, answeredBelow: number }
     const call: RecordedCall = {

@@ -1,7 +1,8 @@
 import { assert, isQuorateError, present, type SeededRandom } from '../base/index.ts'
-import type { LogLevel } from '../io/index.ts'
+import type { LogFields, LogLevel } from '../io/index.ts'
 import { ClusterChecker } from './check-cluster.ts'
 import type { Violation } from './history.ts'
+import type { Journal } from './journal.ts'
 import { SimulatedMachine } from './machine.ts'
 import { SimulatedNetwork } from './network.ts'
 import type { SimulationOptions } from './options.ts'
@@ -65,6 +66,7 @@ export class SimulatedCluster {
   /** How often each event name was logged by the servers. */
   readonly marks: Map<string, number> = new Map()
   readonly scheduler: Scheduler
+  readonly #journal: Journal | undefined
   readonly #random: SeededRandom
   readonly #options: SimulationOptions
   readonly #startServer: StartServer
@@ -74,12 +76,15 @@ export class SimulatedCluster {
     random: SeededRandom
     options: SimulationOptions
     startServer: StartServer
+    /** Takes notes for a story. */
+    journal?: Journal | undefined
   }) {
     const { scheduler, random, options } = setup
     this.scheduler = scheduler
     this.#random = random.fork()
     this.#options = options
     this.#startServer = setup.startServer
+    this.#journal = setup.journal
     this.network = new SimulatedNetwork({ scheduler, random: random.fork() })
     this.network.setDelay({ least: options.networkDelayMs / 5, typical: options.networkDelayMs })
     const names = Array.from({ length: options.nodes }, (_, i) => `n${i + 1}`)
@@ -110,6 +115,7 @@ export class SimulatedCluster {
       onOver: new Set(),
     }
     node.life = life
+    this.#tell(false, `${node.name} starts (life ${life.number})`)
     const setup = {
       name: node.name,
       self: { name: node.name, host: node.name, port: seat.port },
@@ -119,7 +125,12 @@ export class SimulatedCluster {
       data: seat.data,
       world,
       tuning: this.#options.tuning,
-      logger: { log: (_level: LogLevel, event: string) => this.#mark(event) },
+      logger: {
+        log: (level: LogLevel, event: string, fields?: LogFields) => {
+          this.#mark(event)
+          this.#journal?.logged(this.scheduler.now, node.name, level, event, fields)
+        },
+      },
       seed: this.#random.nextU32(),
     }
     this.#startServer(setup).then(
@@ -162,12 +173,14 @@ export class SimulatedCluster {
     seat.data = {}
     seat.wipe = 'wiped'
     this.#mark('disk-wiped')
+    this.#tell(true, `wipe ${node.name}`)
   }
 
   /** Flips a bit in some of the files of this node, and ends it: only the next start reads all of them. */
   rot(node: ClusterNode, random: SeededRandom): void {
     const { disk } = node.machine
     node.isRotten = true
+    this.#tell(true, `rot ${node.name}`)
     for (const path of disk.paths('cached')) {
       const size = disk.cachedBytes(path)?.length ?? 0
       if (size === 0 || random.chance(0.5)) continue
@@ -192,6 +205,7 @@ export class SimulatedCluster {
 
   /** Undoes whatever is still wrong with machines, network and clocks, and starts what is down. */
   heal(): void {
+    this.#tell(true, 'heal')
     this.network.heal()
     this.network.setFaults({})
     for (const node of this.nodes) {
@@ -215,6 +229,7 @@ export class SimulatedCluster {
     const { life } = node
     node.life = undefined
     if (life === undefined) return
+    this.#tell(false, `${node.name} ends (life ${life.number})`)
     life.isOver = true
     for (const tell of life.onOver) tell()
     life.onOver.clear()
@@ -224,6 +239,7 @@ export class SimulatedCluster {
   #stoppedItself(life: ServerLife, reason: unknown): void {
     if (life.isOver) return
     const { node } = life
+    this.#tell(false, `${node.name} stops by itself: ${reason instanceof Error ? reason.message : reason}`)
     if (this.#leavesForGood(node, reason)) return
     if (node.isRotten && isQuorateError(reason, ...damageCodes)) {
       node.isLost = true
@@ -268,6 +284,11 @@ export class SimulatedCluster {
 
   #startLater(node: ClusterNode): void {
     this.scheduler.after(500, () => this.restart(node))
+  }
+
+  #tell(isFault: boolean, text: string): void {
+    if (isFault) this.#journal?.fault(this.scheduler.now, text)
+    else this.#journal?.server(this.scheduler.now, text)
   }
 
   #mark(event: string): void {

@@ -54,6 +54,7 @@ export {
 } from './disk.ts'
 export { createSimulatedEntropy } from './entropy.ts'
 export type { CallOutcome, RecordedCall, Sighting, Violation } from './history.ts'
+export { type Happening, Journal, type Told } from './journal.ts'
 export {
   describeEvent,
   emptyRevision,
@@ -70,23 +71,40 @@ export {
   type SimpleResult,
 } from './kv-model.ts'
 export { type MachineWorld, SimulatedMachine } from './machine.ts'
+export { type Mark, marks, marksNotReached } from './marks.ts'
 export { type NetworkFaults, SimulatedNetwork } from './network.ts'
 export { drawOptions, type FaultKind, faultKinds, type SimulationOptions } from './options.ts'
 export { SimulatedProcess } from './process.ts'
 export { startQuorate } from './quorate-server.ts'
 export { reduceRun } from './reduce.ts'
 export { type ScheduledEvent, Scheduler } from './scheduler.ts'
-export type {
-  ListedMember,
-  MembersRequest,
-  ServerAnswer,
-  ServerMember,
-  ServerRequest,
-  ServerSetup,
-  ServerTuning,
-  ServerWatchMessage,
-  SimulatedServer,
-  StartServer,
+export {
+  type CallTerms,
+  type HashAnswer,
+  type KeepAliveListener,
+  type LeaseAnswer,
+  type ListedMember,
+  type MembersRequest,
+  type ServerAnswer,
+  type ServerKeepAliveStream,
+  type ServerMember,
+  ServerRefusal,
+  type ServerRequest,
+  type ServerSetup,
+  type ServerTuning,
+  type ServerWatchMessage,
+  type ServerWatchRequest,
+  type ServerWatchStream,
+  type SimulatedServer,
+  type StartServer,
+  type WatchListener,
 } from './server-seam.ts'
-export { describeRun, type SimulationResult, simulate, simulateTwice } from './simulation.ts'
+export {
+  describeRun,
+  repeats,
+  type SimulationResult,
+  simulate,
+  simulateTwice,
+} from './simulation.ts'
+export { tellStory } from './story.ts'
 export { createSimulatedTime, MachineClock } from './time.ts'

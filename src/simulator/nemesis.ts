@@ -1,6 +1,7 @@
 import type { SeededRandom } from '../base/index.ts'
 import type { ClusterNode, SimulatedCluster } from './cluster.ts'
 import { type DiskOperation, solidStateLatency } from './disk.ts'
+import type { Journal } from './journal.ts'
 import type { FaultKind, SimulationOptions } from './options.ts'
 
 /** How much faster than true time a clock may run (or slower, by the same). */
@@ -19,10 +20,17 @@ export class Nemesis {
   readonly #random: SeededRandom
   readonly #options: SimulationOptions
   readonly #inject: Record<FaultKind, (node: ClusterNode) => Undo>
+  readonly #journal: Journal | undefined
   #isStopped = false
 
-  constructor(cluster: SimulatedCluster, random: SeededRandom, options: SimulationOptions) {
+  constructor(
+    cluster: SimulatedCluster,
+    random: SeededRandom,
+    options: SimulationOptions,
+    journal?: Journal,
+  ) {
     this.#cluster = cluster
+    this.#journal = journal
     this.#random = random
     this.#options = options
     this.#inject = createFaults(cluster, random)
@@ -40,8 +48,13 @@ export class Nemesis {
     this.#later(2 * faultEveryMs * this.#random.unit(), () => {
       const kind = this.#random.pick(faults)
       this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1)
-      const undo = this.#inject[kind](this.#pickNode())
-      this.#later(this.#drawWhile() * (longFaults[kind] ?? 1), undo)
+      const node = this.#pickNode()
+      this.#journal?.fault(this.#cluster.scheduler.now, `${kind} ${node.name}`)
+      const undo = this.#inject[kind](node)
+      this.#later(this.#drawWhile() * (longFaults[kind] ?? 1), () => {
+        this.#journal?.fault(this.#cluster.scheduler.now, `end of ${kind} ${node.name}`)
+        undo()
+      })
       this.#scheduleNext()
     })
   }

@@ -1,46 +1,35 @@
-import {
-  bytesFromLatin1,
-  emptyBytes,
-  latin1FromBytes,
-  present,
-  QuorateError,
-  SeededRandom,
-} from '../base/index.ts'
-import {
-  type Applied,
-  type Compare,
-  type ConsistentCore,
-  createConsistentCore,
-  encodeCommand,
-  type KeyValue,
-  type Operation,
-  type OperationResult,
-  type WatchOutput,
-  type WriteCommand,
-} from '../consistent-core/index.ts'
+import { present, QuorateError, SeededRandom } from '../base/index.ts'
+import { type Applied, type ConsistentCore, createConsistentCore } from '../consistent-core/index.ts'
+import { createEtcdServices, defaultEtcdOptions, type MaintenanceHooks } from '../etcd/index.ts'
 import type { Time } from '../io/index.ts'
 import { defaultGroupLimits, type Member, openNode, parseAddress, type QuorateNode } from '../node/index.ts'
 import { createMemoryBackend, createStore, type MemoryBackend, type StoreReader } from '../store/index.ts'
-import type { WatchRequest } from './check-watch.ts'
-import type { ModelCompare, ModelPair, ModelRequest, ModelResult, SimpleResult } from './kv-model.ts'
+import { EtcdClient } from './etcd-client.ts'
+import { urlOf } from './messages.ts'
 import type {
+  CallTerms,
+  KeepAliveListener,
   ListedMember,
-  MembersRequest,
-  RequestStamp,
   ServerAnswer,
-  ServerMember,
+  ServerKeepAliveStream,
   ServerRequest,
   ServerSetup,
-  ServerWatchMessage,
+  ServerWatchStream,
   SimulatedServer,
   StartServer,
+  WatchListener,
 } from './server-seam.ts'
 
-/** The real node under the simulator: the rooms of production on simulated disk, network and time. */
-/** Shorter than the patience of the clients: they hear what the server says. */
-const callTimeoutMs = 4_000
-const revisionTimeoutMs = 1_000
-const watchBytesMax = 4_096
+/**
+ * The real node under the simulator: the rooms of production, from the etcd services down, on simulated disk, network
+ * and time. Only the transport is missing: a client of the API calls the services in the same process.
+ */
+
+/** For whoever asks without terms of its own. */
+const defaultTerms: CallTerms = { timeoutMs: 4_000, onCancel: () => undefined }
+/** Small enough that some writes are too large, and that watches which catch up are told in parts. */
+const requestBytesMax = 8_192
+const progressNotifyIntervalMs = 300
 const leaseTtlSecondsMin = 1
 
 /** What a store holds durably goes with its data directory from one life to the next. */
@@ -139,99 +128,59 @@ async function start(setup: ServerSetup, store: StoreOfMachine): Promise<Simulat
     failed: (error) => failed(error),
   })
   if (core === undefined) throw new QuorateError('stopped', 'the node was opened without a state machine')
-  return new QuorateUnderSimulation(node, core, world.time, stopped)
+  return new QuorateUnderSimulation(node, core, setup, stopped)
 }
 
 class QuorateUnderSimulation implements SimulatedServer {
   readonly stopped: Promise<unknown>
   readonly #node: QuorateNode<Applied>
-  readonly #core: ConsistentCore
-  readonly #time: Time
+  readonly #client: EtcdClient
 
-  constructor(node: QuorateNode<Applied>, core: ConsistentCore, time: Time, stopped: Promise<unknown>) {
+  constructor(
+    node: QuorateNode<Applied>,
+    core: ConsistentCore,
+    { world, tuning, logger }: ServerSetup,
+    stopped: Promise<unknown>,
+  ) {
+    const { time, entropy } = world
     this.#node = node
-    this.#core = core
-    this.#time = time
     this.stopped = stopped
-    // A renewal is the leader's matter: whoever is asked hands it on, as the etcd door does.
-    node.group.setQuestionHandler(async (question) => {
-      const id = new DataView(question.buffer, question.byteOffset, 8).getBigUint64(0, true)
-      return new Uint8Array([(await this.#renewHere(id)) > 0 ? 1 : 0])
-    })
-  }
-
-  async execute(request: ServerRequest): Promise<ServerAnswer> {
-    switch (request.kind) {
-      case 'memberList':
-      case 'memberAdd':
-      case 'memberRemove':
-      case 'memberPromote':
-      case 'memberUpdate':
-      case 'transferLeadership':
-        return this.#members(request)
-      case 'keyValue':
-        return this.#keyValue(request)
-      case 'compact':
-        return this.#write({ kind: 'compact', revision: request.revision })
-      case 'leaseGrant':
-        return this.#write({ kind: 'leaseGrant', id: request.id, ttlSeconds: request.ttlSeconds })
-      case 'leaseRevoke':
-        return this.#write({ kind: 'leaseRevoke', id: request.id, expired: false })
-      case 'leaseRenew':
-        return this.#renew(request.id)
-    }
-  }
-
-  watch(request: WatchRequest, onMessage: (message: ServerWatchMessage) => void): { cancel(): void } {
-    let isDue = false
-    let isOver = false
-    const pull = (): void => {
-      isDue = false
-      while (!isOver) {
-        const output = stream.next(watchBytesMax)
-        if (output === undefined) return
-        const message = watchMessageOf(output)
-        onMessage(message)
-        if (message.kind === 'ended') isOver = true
-      }
-    }
-    const schedule = (): void => {
-      if (isDue || isOver) return
-      isDue = true
-      this.#time.startTimer(0, pull)
-    }
-    const stream = this.#core.openWatchStream(schedule)
-    try {
-      stream.create({
-        key: bytesFromLatin1(request.key),
-        rangeEnd: bytesFromLatin1(request.end),
-        startRevision: request.startRevision,
-        watchId: 0,
-        previous: request.previous,
-        noPut: request.noPut,
-        noDelete: request.noDelete,
-        progressNotify: false,
-        fragment: request.fragment,
-      })
-    } catch (error) {
-      stream.close()
-      throw error
-    }
-    stream.requestProgress()
-    schedule()
-    return {
-      cancel: () => {
-        isOver = true
-        stream.close()
+    const services = createEtcdServices({
+      group: node.group,
+      core,
+      time,
+      entropy,
+      logger,
+      maintenance: maintenanceOf(node, core),
+      options: {
+        ...defaultEtcdOptions,
+        requestBytesMax,
+        electionTimeoutMs: tuning.electionMs,
+        progressNotifyIntervalMs,
       },
-    }
+    })
+    this.#client = new EtcdClient(services, (callback) => laterIn(time, callback))
+  }
+
+  async execute(request: ServerRequest, terms: CallTerms = defaultTerms): Promise<ServerAnswer> {
+    const answer = await this.#client.execute(request, terms)
+    const { members } = answer
+    return members === undefined ? answer : { ...answer, members: members.map((one) => this.#withRole(one)) }
+  }
+
+  openWatches(listener: WatchListener): ServerWatchStream {
+    return this.#client.openWatches(listener)
+  }
+
+  openKeepAlive(listener: KeepAliveListener): ServerKeepAliveStream {
+    return this.#client.openKeepAlive(listener)
   }
 
   status(): ReturnType<SimulatedServer['status']> {
     const { group } = this.#node
     const { role, term, commitIndex, appliedIndex, digest, configurationIndex } = group.status()
     // One that joins begins with the members it was told, which are newer than what it has applied.
-    const members = configurationIndex === 0 ? undefined : group.members().map(listed)
+    const members = configurationIndex === 0 ? undefined : group.members().map(memberOf)
     const isLeader = role === 'leader'
     return { isLeader, term, commitIndex, appliedIndex, digest, commitChain: undefined, members }
   }
@@ -240,188 +189,40 @@ class QuorateUnderSimulation implements SimulatedServer {
     return this.#node.stop()
   }
 
-  async #members(request: MembersRequest): Promise<ServerAnswer> {
-    const { group } = this.#node
-    const options = { timeoutMs: callTimeoutMs }
-    const answer = (members: readonly Member[]): ServerAnswer => {
-      return { revision: this.#core.revision, result: undefined, members: members.map(listed) }
-    }
-    switch (request.kind) {
-      case 'memberList':
-        await group.readBarrier(options)
-        return answer(group.members())
-      case 'memberAdd': {
-        const { added, members } = await group.addMember([urlOf(request.peer)], request.isLearner, options)
-        return { ...answer(members), added: added.id }
-      }
-      case 'memberRemove':
-        return answer(await group.removeMember(request.id, options))
-      case 'memberPromote':
-        return answer(await group.promoteMember(request.id, options))
-      case 'memberUpdate':
-        return answer(await group.updateMember(request.id, [urlOf(request.peer)], options))
-      case 'transferLeadership':
-        await group.transferLeadership(request.to, options)
-        return answer(group.members())
-    }
-  }
-
-  async #keyValue(call: Extract<ServerRequest, { kind: 'keyValue' }>): Promise<ServerAnswer> {
-    const { request } = call
-    if (request.kind !== 'range')
-      return this.#write(operationOf(request) as Exclude<Operation, { kind: 'range' }>, call.stamp)
-    const { leastRevision = 0 } = call
-    if (leastRevision > 0) {
-      await this.#node.group.waitApplied(() => this.#core.revision >= leastRevision, {
-        timeoutMs: revisionTimeoutMs,
-      })
-    }
-    if (!call.isSerializable) await this.#node.group.readBarrier({ timeoutMs: callTimeoutMs })
-    const operation = operationOf(request, call.atRevision)
-    if (operation.kind !== 'range') throw new QuorateError('invalid-argument', 'this is no range')
-    const { revision } = this.#core
-    const slices = this.#core.range(operation)
-    for (;;) {
-      const { done, value } = slices.next()
-      if (done !== true) await this.#time.yieldTurn()
-      else if (value.kind === 'refused') throw new QuorateError(value.code, value.detail)
-      else return { revision, result: { kind: 'range', pairs: value.pairs.map(pairOf), count: value.count } }
-    }
-  }
-
-  async #write(write: WriteCommand, stamp?: RequestStamp): Promise<ServerAnswer> {
-    const command = encodeCommand({ session: stamp, write })
-    const { result: applied } = await this.#node.group.propose(command, { timeoutMs: callTimeoutMs })
-    const { result, revision } = applied
-    if (result.kind === 'refused') throw new QuorateError(result.code, result.detail)
-    if (result.kind === 'put' || result.kind === 'deleteRange' || result.kind === 'transaction') {
-      return { revision, result: resultOf(result) }
-    }
-    return { revision, result: undefined }
-  }
-
-  async #renew(id: bigint): Promise<ServerAnswer> {
-    const question = new Uint8Array(8)
-    new DataView(question.buffer).setBigUint64(0, id, true)
-    const answer = await this.#node.group.askLeader(question, { timeoutMs: callTimeoutMs })
-    if (answer[0] !== 1) throw new QuorateError('lease-not-found', 'the lease is gone')
-    return { revision: this.#core.revision, result: undefined }
-  }
-
-  async #renewHere(id: bigint): Promise<number> {
-    await this.#node.group.confirmLeadership({ timeoutMs: callTimeoutMs })
-    return this.#core.renewLease(id, this.#time.monotonicMs())
+  /** The operator must know who votes already; etcd's messages show who was added as a voter as one from the start. */
+  #withRole(shown: ListedMember): ListedMember {
+    const member = this.#node.group.members().find(({ id }) => id === shown.id)
+    return member === undefined ? shown : { ...shown, ...rolesOf(member) }
   }
 }
 
-function urlOf(peer: ServerMember): string {
-  return `http://${peer.host}:${peer.port}`
-}
-
-function listed(member: Member): ListedMember {
-  const { id, name, peerUrls, isLearner, promoteWhenReady } = member
-  const { host, port } = parseAddress(peerUrls[0] ?? '')
-  return { id, host, port, isLearner, isBecomingVoter: promoteWhenReady, isPublished: name !== '' }
-}
-
-function operationOf(request: ModelRequest, atRevision = 0): Operation {
-  switch (request.kind) {
-    case 'range':
-      return {
-        kind: 'range',
-        ...intervalOf(request),
-        limit: request.limit,
-        revision: atRevision,
-        sortOrder: 'none',
-        sortTarget: 'key',
-        keysOnly: false,
-        countOnly: false,
-        modRevisionMin: 0,
-        modRevisionMax: 0,
-        createRevisionMin: 0,
-        createRevisionMax: 0,
-      }
-    case 'put':
-      return {
-        kind: 'put',
-        key: bytesFromLatin1(request.key),
-        value: bytesFromLatin1(request.value),
-        lease: request.lease,
-        previous: false,
-        ignoreValue: false,
-        ignoreLease: false,
-      }
-    case 'delete':
-      return { kind: 'deleteRange', ...intervalOf(request), previous: false }
-    case 'transaction':
-      return {
-        kind: 'transaction',
-        compare: request.compare.map(compareOf),
-        success: request.success.map((operation) => operationOf(operation)),
-        failure: request.failure.map((operation) => operationOf(operation)),
-      }
-  }
-}
-
-function intervalOf(span: { key: string; end: string }): { key: Uint8Array; rangeEnd: Uint8Array } {
-  return { key: bytesFromLatin1(span.key), rangeEnd: bytesFromLatin1(span.end) }
-}
-
-function compareOf(compare: ModelCompare): Compare {
-  const { target, result, operand } = compare
+function maintenanceOf(node: QuorateNode<Applied>, core: ConsistentCore): MaintenanceHooks {
   return {
-    ...intervalOf(compare),
-    target,
-    result,
-    number: typeof operand === 'number' ? operand : 0,
-    value: typeof operand === 'string' ? bytesFromLatin1(operand) : emptyBytes,
-    lease: typeof operand === 'bigint' ? operand : 0n,
+    sizes: () => ({ total: 0, inUse: 0, quota: 0 }),
+    alarms: () => [],
+    defragment: () => undefined,
+    compacted: (timeoutMs) =>
+      node.group.waitApplied(() => core.compactionFinishedRevision >= core.compactRevision, { timeoutMs }),
+    openSnapshot: () => Promise.reject(new QuorateError('unimplemented', 'nobody downloads snapshots here')),
+    createSha256: () => {
+      throw new QuorateError('unimplemented', 'nobody downloads snapshots here')
+    },
   }
 }
 
-function pairOf(pair: KeyValue): ModelPair {
-  return { ...pair, key: latin1FromBytes(pair.key), value: latin1FromBytes(pair.value) }
+function laterIn(time: Time, callback: () => void): void {
+  time.startTimer(0, callback)
 }
 
-function resultOf(result: OperationResult): ModelResult {
-  if (result.kind !== 'transaction') return simpleResultOf(result)
-  return { kind: 'transaction', succeeded: result.succeeded, results: result.results.map(simpleResultOf) }
+function memberOf(member: Member): ListedMember {
+  const { id, name, peerUrls } = member
+  const { host, port } = parseAddress(peerUrls[0] ?? '')
+  return { id, host, port, ...rolesOf(member), isPublished: name !== '' }
 }
 
-function simpleResultOf(result: OperationResult): SimpleResult {
-  switch (result.kind) {
-    case 'range':
-      return { kind: 'range', pairs: result.pairs.map(pairOf), count: result.count }
-    case 'put':
-      return { kind: 'put' }
-    case 'deleteRange':
-      return { kind: 'delete', deleted: result.deleted }
-    case 'transaction':
-      throw new QuorateError('invalid-argument', 'the simulation sends no nested transactions')
-  }
-}
-
-function watchMessageOf(output: WatchOutput): ServerWatchMessage {
-  switch (output.kind) {
-    case 'created':
-      return { kind: 'created', revision: output.revision }
-    case 'events':
-      return {
-        kind: 'events',
-        revision: output.revision,
-        fragment: output.fragment,
-        events: output.events.map(({ kind, pair, previous }) => ({
-          event: kind === 'put' ? { kind, pair: pairOf(pair) } : { kind, key: latin1FromBytes(pair.key) },
-          revision: pair.modRevision,
-          previous: previous === undefined ? undefined : pairOf(previous),
-        })),
-      }
-    case 'progress':
-      return { kind: 'progress', revision: output.revision }
-    case 'compacted':
-      return { kind: 'compacted', compactRevision: output.compactRevision }
-    case 'createRefused':
-    case 'canceled':
-      return { kind: 'ended', reason: output.reason }
-  }
+function rolesOf({
+  isLearner,
+  promoteWhenReady,
+}: Member): Pick<ListedMember, 'isLearner' | 'isBecomingVoter'> {
+  return { isLearner, isBecomingVoter: promoteWhenReady }
 }

@@ -6,10 +6,11 @@
 import { SeededRandom } from '../base/index.ts'
 import { checkKv } from './check-kv.ts'
 import { checkLeases } from './check-lease.ts'
-import { checkWatches, type WatchRequest } from './check-watch.ts'
+import { checkWatches, type WatchMessage, type WatchRequest } from './check-watch.ts'
 import { type CallResult, ClientPaths, type Recorder, SimulatedClient } from './client.ts'
 import { SimulatedCluster } from './cluster.ts'
 import type { RecordedCall, Sighting, Violation } from './history.ts'
+import type { Journal } from './journal.ts'
 import { clockRateMax, Nemesis } from './nemesis.ts'
 import { Operator } from './operator.ts'
 import { drawOptions, type FaultKind, type SimulationOptions } from './options.ts'
@@ -26,6 +27,10 @@ export interface SimulationResult {
   readonly events: number
   readonly virtualMs: number
   readonly calls: { readonly answered: number; readonly failed: number; readonly unknown: number }
+  /** Calls other than reads that were answered: what must not be lost from then on. */
+  readonly acknowledgedWrites: number
+  /** Events that all watches together were told. */
+  readonly watchedEvents: number
   readonly revisions: number
   readonly faults: ReadonlyMap<FaultKind, number>
   /** Changes of members that were answered, and disks wiped. */
@@ -39,14 +44,19 @@ export interface SimulationResult {
 /** Leases of the load live at most this long. */
 const leaseTtlMsMax = 4_000
 
+/** `journal` takes the notes for the story of the run. */
 export async function simulate(
   seed: number,
   startServer: StartServer,
   options: SimulationOptions = drawOptions(seed),
+  journal?: Journal,
 ): Promise<SimulationResult> {
-  const run = new Run(seed, startServer, options)
+  const run = new Run(seed, startServer, options, journal)
   return run.execute()
 }
+
+/** The promise of the simulator itself. */
+export const repeats = 'a seed repeats'
 
 /** Runs the seed twice; a difference between the two is a violation of its own. */
 export async function simulateTwice(
@@ -58,7 +68,7 @@ export async function simulateTwice(
   const second = await simulate(seed, startServer, options)
   if (first.digest === second.digest) return first
   const facts = `digests ${first.digest} and ${second.digest} after ${first.events} and ${second.events} events`
-  return { ...first, violations: [...first.violations, { promise: 'a seed repeats', facts }] }
+  return { ...first, violations: [...first.violations, { promise: repeats, facts }] }
 }
 
 class Run {
@@ -74,13 +84,21 @@ class Run {
   readonly #operator: Operator | undefined
   readonly #violations: Violation[] = []
   readonly #startedFirst: number
+  readonly #journal: Journal | undefined
 
-  constructor(seed: number, startServer: StartServer, options: SimulationOptions) {
+  constructor(seed: number, startServer: StartServer, options: SimulationOptions, journal?: Journal) {
     this.#seed = seed
+    this.#journal = journal
     this.#options = options
     this.#random = new SeededRandom(seed)
     const random = this.#random.fork()
-    this.#cluster = new SimulatedCluster({ scheduler: this.#scheduler, random, options, startServer })
+    this.#cluster = new SimulatedCluster({
+      scheduler: this.#scheduler,
+      random,
+      options,
+      startServer,
+      journal,
+    })
     this.#startedFirst = options.nodes
     this.#paths = new ClientPaths(this.#cluster, this.#random.fork())
     this.#recorder = {
@@ -88,6 +106,10 @@ class Run {
       leases: [],
       violations: [],
       recordedRevision: () => this.#collector.contiguousRevision,
+    }
+    if (journal !== undefined) {
+      journal.calls = this.#recorder.calls
+      journal.leases = this.#recorder.leases
     }
     if (options.members) {
       this.#operator = new Operator({
@@ -105,7 +127,7 @@ class Run {
     const clients = Array.from({ length: this.#options.clients }, (_, i) => this.#createClient(`c${i + 1}`))
     if (this.#options.rot) this.#rotLater(this.#random.fork())
     const ended = Promise.all([...clients.map((client) => client.run()), this.#operator?.run()])
-    const nemesis = new Nemesis(this.#cluster, this.#random.fork(), this.#options)
+    const nemesis = new Nemesis(this.#cluster, this.#random.fork(), this.#options, this.#journal)
     await scheduler.run(this.#options.chaosMs)
     nemesis.stop()
     this.#operator?.stop()
@@ -175,6 +197,7 @@ class Run {
       random: this.#random.fork(),
       collector: this.#collector,
       request,
+      journal: this.#journal,
       ...(pinned === undefined ? {} : { pinned }),
     })
     this.#watchers.push(watcher)
@@ -306,6 +329,7 @@ class Run {
     const { calls, leases } = this.#recorder
     const log = this.#collector.records()
     const sightings = this.#collector.sightings
+    const watches = this.#watchers.flatMap((watcher) => watcher.recorded)
     for (const node of this.#cluster.nodes) {
       for (const facts of node.machine.disk.misuse)
         this.#report('a failed file is left alone', `${node.name}: ${facts}`)
@@ -319,10 +343,7 @@ class Run {
       ...this.#collector.violations,
       ...checkKv({ calls, log, sightings, leases: leases.map(({ id }) => id) }),
       ...checkLeases(log, leases, allSightings(calls, sightings), clockRateMax),
-      ...checkWatches(
-        log,
-        this.#watchers.flatMap((watcher) => watcher.recorded),
-      ),
+      ...checkWatches(log, watches),
     ]
     const count = (kind: RecordedCall['outcome']['kind']): number =>
       calls.filter((call) => call.outcome.kind === kind).length
@@ -334,6 +355,8 @@ class Run {
       events: this.#scheduler.eventCount,
       virtualMs: this.#scheduler.now,
       calls: { answered: count('answered'), failed: count('failed'), unknown: count('unknown') },
+      acknowledgedWrites: calls.filter(isAcknowledgedWrite).length,
+      watchedEvents: watches.reduce((sum, { messages }) => sum + countEvents(messages), 0),
       revisions: log.length,
       faults: nemesis.counts,
       changes: this.#operator?.counts ?? new Map(),
@@ -341,6 +364,14 @@ class Run {
       restarts: this.#cluster.nodes.reduce((sum, node) => sum + node.lives, 0) - this.#startedFirst,
     }
   }
+}
+
+function isAcknowledgedWrite({ outcome, request }: RecordedCall): boolean {
+  return outcome.kind === 'answered' && request.kind !== 'range'
+}
+
+function countEvents(messages: readonly WatchMessage[]): number {
+  return messages.reduce((sum, message) => sum + (message.kind === 'events' ? message.events.length : 0), 0)
 }
 
 /** Answers show revisions too. */

@@ -13,6 +13,7 @@ import {
   type TestOptions,
 } from './cluster.ts'
 import { voterSet } from './disk.ts'
+import { Invariants } from './invariants.ts'
 
 /**
  * The commands of the case files. Each prints one line an event: `story` lines (roles, entries applied, reads,
@@ -34,6 +35,7 @@ export class Story {
   #lines: string[] = []
   #level: 'story' | 'detail' = 'story'
   #cluster: Cluster | undefined
+  #invariants = new Invariants(defaultTestOptions.inflightMax)
   readonly #cuts = new Set<string>()
   readonly #held = new Set<NodeId>()
 
@@ -103,7 +105,8 @@ export class Story {
     const { spare = '', ...options } = namedOf(args)
     const numbers = Object.entries(options).map(([name, value]) => [name, Number(value)])
     this.#options = { ...defaultTestOptions, ...Object.fromEntries(numbers) }
-    this.#cluster = new Cluster(this.#options, 1, (level, text) => {
+    this.#invariants = new Invariants(this.#options.inflightMax)
+    this.#cluster = new Cluster(this.#options, 1, this.#invariants, (level, text) => {
       if (level === 'story' || this.#level === 'detail') this.#say(text)
     })
     const count = Number(ids)
@@ -248,7 +251,7 @@ export class Story {
   }
 
   #read(node: TestNode, request: number): void {
-    this.#whole.invariants.readAsked(node, request)
+    this.#invariants.readAsked(node, request)
     this.#act(node, () => node.raft.readIndex(request))
   }
 
@@ -262,6 +265,7 @@ export class Story {
   #damage(id: NodeId, index: number): void {
     const disk = present(this.#whole.disks.get(id), 'a node has a disk')
     assert(!this.#whole.nodes.has(id), 'damage is done to a stopped node')
+    this.#invariants.damaged(id)
     let previousChain = disk.entryAt(index - 1)?.chain ?? disk.base.chain
     for (const old of disk.entries.splice(index - 1 - disk.base.index)) {
       const payload = old.index === index ? utf8Encode('rot') : old.payload
