@@ -108,3 +108,4 @@ export {
 } from './simulation.ts'
 export { tellStory } from './story.ts'
 export { createSimulatedTime, MachineClock } from './time.ts'
+export { LogCollector, wholeSpan } from './watcher.ts'
