@@ -6,6 +6,7 @@ import { resolve } from 'node:path'
 import { Arguments } from '../support/arguments.ts'
 import { sweepCrashes } from './crash.ts'
 import { sweepErrors } from './errors.ts'
+import { sweepFlips } from './flips.ts'
 import { Lab, type SweepOptions, type SweepResult } from './lab.ts'
 import { sweepPowerCuts } from './power-cut.ts'
 
@@ -15,6 +16,7 @@ const sweeps: Readonly<
   crash: { run: sweepCrashes, share: 4, about: 'kill before and after every call that changes a file' },
   errors: { run: sweepErrors, share: 4, about: 'EIO, ENOSPC and half writes at every such call' },
   cuts: { run: sweepPowerCuts, share: 4, about: 'power cuts: copies of a mounted ext4 image at such calls' },
+  flips: { run: sweepFlips, share: 3, about: 'one bit changed in each class of bytes of a directory' },
 }
 
 const usage = `npm run kernel -- [--only NAME,...] [--all] [--minutes N] [--seed S] [--jobs N] [--tree DIR] [--json FILE]
@@ -84,7 +86,8 @@ async function runSweep(name: string, options: SweepOptions): Promise<SweepResul
   try {
     const result = await (sweeps[name] as (typeof sweeps)[string]).run(lab)
     const seconds = Math.round((performance.now() - startedMs) / 1_000)
-    for (const problem of result.problems) console.log(`  ${name}: ${problem}`)
+    for (const problem of result.problems)
+      console.log(`  ${name}: ${problem.trim().replaceAll(/\s*\n\s*/g, ' | ')}`)
     const counts = Object.entries(result.counts).map(([what, count]) => `${what} ${count}`)
     console.log(
       `${name}: ${result.problems.length === 0 ? 'passed' : 'FAILED'}, ${counts.join(', ')}, ${seconds} s`,
