@@ -326,6 +326,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
         ...(this.#comparison.problem === undefined ? [] : [this.#comparison.problem]),
         ...(this.#repair.isLost ? [`CORRUPT: ${stateLostText}`] : []),
         ...(this.#isDiskFull ? ['the disk is full'] : []),
+        ...(this.#storage.isDiskStalled ? ['the disk does not answer'] : []),
         ...(raft.leader === noNode ? ['no leader'] : []),
       ],
     }
@@ -559,8 +560,9 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#proposals.tick(nowMs)
     this.#questions.tick(nowMs)
     this.#appliedWaiters.tick(nowMs)
-    this.#storage.retry()
-    if ((this.#isDiskFull || this.#repair.isLost) && this.#raft.role === 'leader') this.#raft.resign()
+    this.#storage.tick()
+    const isUnfit = this.#isDiskFull || this.#storage.isDiskStalled || this.#repair.isLost
+    if (isUnfit && this.#raft.role === 'leader') this.#raft.resign()
     this.#transfer.tick()
     if (this.#repair.isReady) this.#offers.askForState()
     this.#duties.tick(nowMs, lateMs > electionMs)
@@ -586,6 +588,11 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   /** The leadership goes with the next tick, and again with each until somebody has taken it. */
   #diskFullChanged(isFull: boolean): void {
     this.#deps.logger.log(isFull ? 'error' : 'info', isFull ? 'disk-full' : 'disk-has-space', {})
+  }
+
+  /** Nothing it leads is answered before its own disk has it: somebody whose disk answers takes over, as for a full one. */
+  #diskStalledChanged(isStalled: boolean): void {
+    this.#deps.logger.log(isStalled ? 'error' : 'info', isStalled ? 'disk-hangs' : 'disk-answers-again', {})
   }
 
   get #isDiskFull(): boolean {
@@ -691,13 +698,15 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   }
 
   #newStorageQueue(): StorageQueue {
-    const { group, log } = this.#deps
+    const { group, log, limits } = this.#deps
     return new StorageQueue({
       group,
       log,
       install: (operation) => this.#install.install(operation),
       completed: (operation) => this.#event(() => this.#storeCompleted(operation)),
       diskFull: (isFull) => this.#event(() => this.#diskFullChanged(isFull)),
+      stalledTicks: limits.electionTicks,
+      diskStalled: (isStalled) => this.#event(() => this.#diskStalledChanged(isStalled)),
       failed: (error) => this.#fail(error),
     })
   }

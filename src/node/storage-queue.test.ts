@@ -54,6 +54,8 @@ function createParts() {
       }),
     completed: (operation: StorageOperation) => log.push(`completed ${operation.sequence}`),
     diskFull: (isFull) => log.push(isFull ? 'full' : 'has space'),
+    stalledTicks: 3,
+    diskStalled: (isStalled) => log.push(isStalled ? 'hangs' : 'answers'),
     failed: () => log.push('failed'),
   })
   const full = (slot: number): void => writes[slot]?.reject(new QuorateError('disk-full', 'full'))
@@ -97,17 +99,39 @@ test('a full disk: nothing is reported, nothing follows, and all of it comes aga
   queue.push(write(3))
   assert.deepEqual(log, ['write 1', 'write 2', 'full'])
   assert.equal(queue.isDiskFull, true)
-  queue.retry()
+  queue.tick()
   // Only the oldest is tried, and no second time while it is under way.
-  queue.retry()
+  queue.tick()
   full(2)
   await settled()
   assert.deepEqual(log.slice(3), ['write 1'])
-  queue.retry()
+  queue.tick()
   writes[3]?.resolve()
   await settled()
   assert.deepEqual(log.slice(4), ['write 1', 'has space', 'completed 1', 'write 2', 'write 3'])
   assert.equal(queue.isDiskFull, false)
+})
+
+test('a disk that hangs is told once, and so is its next answer; one that is only slow is not', async () => {
+  const { queue, log, writes } = createParts()
+  const ticks = (count: number): void => {
+    for (let i = 0; i < count; i++) queue.tick()
+  }
+  ticks(9)
+  queue.push(write(1))
+  queue.push(write(2))
+  ticks(2)
+  writes[0]?.resolve()
+  await settled()
+  ticks(2)
+  assert.deepEqual(log, ['write 1', 'write 2', 'completed 1'])
+  ticks(9)
+  assert.equal(queue.isDiskStalled, true)
+  writes[1]?.resolve()
+  await settled()
+  ticks(9)
+  assert.deepEqual(log.slice(3), ['hangs', 'answers', 'completed 2'])
+  assert.equal(queue.isDiskStalled, false)
 })
 
 test('any other failure ends the queue: the write is not tried again', async () => {
@@ -116,7 +140,7 @@ test('any other failure ends the queue: the write is not tried again', async () 
   writes[0]?.reject(new QuorateError('disk-failed', 'input/output error'))
   await settled()
   queue.push(write(2))
-  queue.retry()
+  queue.tick()
   await settled()
   assert.deepEqual(log, ['write 1', 'failed'])
 })

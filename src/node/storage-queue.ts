@@ -9,6 +9,8 @@ import type { WriteAheadLog } from '../write-ahead-log/index.ts'
  *
  * A full disk is not the end: what could not be written is kept, in order, and tried again by `retry`. Nothing of it
  * was reported, so nothing was acknowledged. Every other failure is final.
+ *
+ * A disk that hangs says nothing at all. A write that has taken `stalledTicks` is told, and so is its end.
  */
 export interface StorageQueueOptions {
   readonly group: number
@@ -17,6 +19,10 @@ export interface StorageQueueOptions {
   completed(operation: StorageOperation): void
   /** The disk became full (true) or took writes again (false). */
   diskFull(isFull: boolean): void
+  /** Ticks without the end of any write after which the disk counts as hung. */
+  readonly stalledTicks: number
+  /** The disk hangs (true), or a write came to its end after all (false). */
+  diskStalled(isStalled: boolean): void
   failed(error: unknown): void
 }
 
@@ -30,6 +36,8 @@ export class StorageQueue {
   #isInstalling = false
   #install: Promise<void> = Promise.resolve()
   #isDiskFull = false
+  /** Since a write last came to its end, or there was none. */
+  #ticksWaited = 0
   #isStopped = false
 
   constructor(options: StorageQueueOptions) {
@@ -44,6 +52,10 @@ export class StorageQueue {
     return this.#isDiskFull
   }
 
+  get isDiskStalled(): boolean {
+    return this.#ticksWaited >= this.#options.stalledTicks
+  }
+
   /** A snapshot is about to replace the state, or does. */
   get hasInstall(): boolean {
     return this.#isInstalling || this.#queue.some(({ kind }) => kind === 'install')
@@ -54,9 +66,18 @@ export class StorageQueue {
     this.#pump()
   }
 
-  /** Tries again what a full disk refused. Call it from time to time. */
-  retry(): void {
-    if (!this.#isDiskFull || this.#isStopped || this.#underWay.length > 0) return
+  /** Once a tick: tries again what a full disk refused, and sees whether the disk hangs. */
+  tick(): void {
+    if (this.#isStopped) return
+    if (this.#underWay.length > 0) {
+      this.#ticksWaited++
+      if (this.#ticksWaited === this.#options.stalledTicks) this.#options.diskStalled(true)
+    }
+    this.#retry()
+  }
+
+  #retry(): void {
+    if (!this.#isDiskFull || this.#underWay.length > 0) return
     this.#queue = [...this.#refused, ...this.#queue]
     this.#refused = []
     const first = this.#queue.shift()
@@ -104,6 +125,7 @@ export class StorageQueue {
   #written(operation: WriteOperation): void {
     assert(this.#underWay.shift() === operation, 'writes complete in the order they were made')
     if (this.#isStopped) return
+    this.#ended()
     if (this.#isDiskFull) {
       this.#isDiskFull = false
       this.#options.diskFull(false)
@@ -115,6 +137,7 @@ export class StorageQueue {
   #writeFailed(operation: WriteOperation, error: unknown): void {
     assert(this.#underWay.shift() === operation, 'writes fail in the order they were made')
     if (this.#isStopped) return
+    this.#ended()
     if (!isQuorateError(error, 'disk-full')) {
       this.#fail(error)
       return
@@ -123,6 +146,12 @@ export class StorageQueue {
     if (this.#isDiskFull) return
     this.#isDiskFull = true
     this.#options.diskFull(true)
+  }
+
+  #ended(): void {
+    const wasStalled = this.isDiskStalled
+    this.#ticksWaited = 0
+    if (wasStalled) this.#options.diskStalled(false)
   }
 
   #startInstall(operation: InstallOperation): void {
