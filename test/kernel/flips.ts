@@ -55,7 +55,10 @@ export async function sweepFlips(lab: Lab): Promise<SweepResult> {
     const tally = tallies.get(point.class) ?? { refused: 0, repaired: 0, harmless: 0, crashed: 0, silent: 0 }
     tally[verdict]++
     tallies.set(point.class, tally)
-    if (verdict === 'silent') problems.push(`${nameOf(point)} (${point.class}): ${JSON.stringify(found)}`)
+    if (verdict === 'silent')
+      problems.push(
+        `${nameOf(point)} (${point.class}): ${JSON.stringify(found)} instead of ${untouched.get(point.ground.name)}`,
+      )
     if (verdict === 'crashed' && options.isVerbose) {
       console.log(`  crashed: ${nameOf(point)} (${point.class}): ${JSON.stringify(found)}`)
     }

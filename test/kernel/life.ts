@@ -22,6 +22,7 @@ const sessionLease = 7777n
 export const lifeFlags: readonly string[] = [
   // Who it is must not depend on the ports of the moment: a directory is copied from one place to another.
   ...['--initial-advertise-peer-urls', 'http://n1.invalid:2380'],
+  ...['--advertise-client-urls', 'http://n1.invalid:2379'],
   ...['--wal-segment-bytes', '65536'],
   ...['--snapshot-count', '20', '--snapshot-log-bytes', '20000'],
   ...['--log-level', 'warn'],

@@ -5,6 +5,7 @@ import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { Arguments } from '../support/arguments.ts'
 import { sweepCrashes } from './crash.ts'
+import { sweepDisks } from './disks.ts'
 import { sweepErrors } from './errors.ts'
 import { sweepFlips } from './flips.ts'
 import { Lab, type SweepOptions, type SweepResult } from './lab.ts'
@@ -17,6 +18,11 @@ const sweeps: Readonly<
   errors: { run: sweepErrors, share: 4, about: 'EIO, ENOSPC and half writes at every such call' },
   cuts: { run: sweepPowerCuts, share: 4, about: 'power cuts: copies of a mounted ext4 image at such calls' },
   flips: { run: sweepFlips, share: 3, about: 'one bit changed in each class of bytes of a directory' },
+  disks: {
+    run: sweepDisks,
+    share: 2,
+    about: 'full, hung and slow disks, and a sync that fails in the kernel',
+  },
 }
 
 const usage = `npm run kernel -- [--only NAME,...] [--all] [--minutes N] [--seed S] [--jobs N] [--tree DIR] [--json FILE]
