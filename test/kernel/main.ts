@@ -1,5 +1,6 @@
 // The disk half of the sweeps with real processes on a real kernel. One line a sweep, with its counts.
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
@@ -8,6 +9,7 @@ import { sweepCrashes } from './crash.ts'
 import { sweepDisks } from './disks.ts'
 import { sweepErrors } from './errors.ts'
 import { sweepFlips } from './flips.ts'
+import { sweepInstalls } from './install.ts'
 import { Lab, type SweepOptions, type SweepResult } from './lab.ts'
 import { sweepPowerCuts } from './power-cut.ts'
 
@@ -16,6 +18,11 @@ const sweeps: Readonly<
 > = {
   crash: { run: sweepCrashes, share: 4, about: 'kill before and after every call that changes a file' },
   errors: { run: sweepErrors, share: 4, about: 'EIO, ENOSPC and half writes at every such call' },
+  install: {
+    run: sweepInstalls,
+    share: 2,
+    about: 'kill a follower that takes in a snapshot at every such call',
+  },
   cuts: { run: sweepPowerCuts, share: 4, about: 'power cuts: copies of a mounted ext4 image at such calls' },
   flips: { run: sweepFlips, share: 3, about: 'one bit changed in each class of bytes of a directory' },
   disks: {
@@ -35,13 +42,14 @@ const usage = `npm run kernel -- [--only NAME,...] [--all] [--minutes N] [--seed
   --tree      the processes run the sources of another tree
   --verbose   what became of every kind of point
   --json      totals go there
-Needs Linux, root, cc, strace, mkfs.ext4, losetup and mount: Debian packages gcc, libc6-dev, strace, e2fsprogs, mount.
+Needs Linux and root, and the Debian packages gcc, libc6-dev, strace, e2fsprogs, mount, util-linux, iproute2.
 
 ${Object.entries(sweeps)
   .map(([name, { about }]) => `  ${name.padEnd(10)} ${about}`)
   .join('\n')}`
 
-const tools = ['cc', 'strace', 'mkfs.ext4', 'losetup', 'mount', 'fsfreeze']
+const tools = ['cc', 'strace', 'mkfs.ext4', 'e2fsck', 'losetup', 'mount', 'fsfreeze', 'unshare', 'ip']
+const insideVariable = 'KERNEL_SWEEPS_INSIDE'
 
 async function main(): Promise<number> {
   const given = new Arguments(usage)
@@ -65,6 +73,7 @@ async function main(): Promise<number> {
     console.error(`the kernel sweeps cannot run here: ${missing}`)
     return 2
   }
+  if (process.env[insideVariable] === undefined) return await runInside()
   console.log(
     `seed ${options.seed}, ${isComplete ? 'every point' : `${minutes} minutes`}, ${options.jobs} at a time`,
   )
@@ -105,6 +114,30 @@ async function runSweep(name: string, options: SweepOptions): Promise<SweepResul
   }
 }
 
+/**
+ * The same again with ports and mounts of its own: nobody else takes a port while its node is down, and what is mounted
+ * is gone with the last process, however that ended.
+ */
+async function runInside(): Promise<number> {
+  const inside = [
+    '--net',
+    '--mount',
+    '--propagation',
+    'private',
+    'sh',
+    '-c',
+    'ip link set lo up && exec "$@"',
+    'sh',
+  ]
+  const child = spawn('unshare', [...inside, process.execPath, ...process.argv.slice(1)], {
+    stdio: 'inherit',
+    env: { ...process.env, [insideVariable]: '1' },
+  })
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal))
+  const [code] = await once(child, 'exit')
+  return typeof code === 'number' ? code : 1
+}
+
 function whatIsMissing(): string | undefined {
   if (process.platform !== 'linux') return `this is ${process.platform}, they need Linux`
   if (process.getuid?.() !== 0) return 'they mount file systems and need root'
@@ -120,5 +153,7 @@ function seedOfCommit(): number {
   }
 }
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130))
+if (process.env[insideVariable] !== undefined) {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130))
+}
 process.exitCode = await main()
