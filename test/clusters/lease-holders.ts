@@ -7,7 +7,7 @@ import { spanMessage } from './messages.ts'
 import { Connection, type Recorder } from './recorder.ts'
 
 const leaseCount = 30
-const ttlSeconds = 8
+const ttlSeconds = 4
 /** Above those that other clients ask for. */
 const idsFrom = 1_000_000
 const name = 'holder'
