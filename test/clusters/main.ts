@@ -111,6 +111,7 @@ function totalsOf(system: System, all: readonly Result[]): Record<string, number
     unknown: sum((episode) => episode.unknown),
     revisions: sum((episode) => episode.revisions),
     watchedEvents: sum((episode) => episode.watchedEvents),
+    known: sum((episode) => [...episode.known.values()].reduce((total, count) => total + count, 0)),
   }
 }
 
