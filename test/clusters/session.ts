@@ -5,7 +5,7 @@ import type { SeededRandom } from '../../src/base/index.ts'
 import { type Violation, type WatchRequest, wholeSpan } from '../../src/simulator/index.ts'
 import { messagesOf, numberOf, revisionOf } from '../support/keys.ts'
 import { RecordedClient } from './client.ts'
-import { type Cluster, type ClusterSettings, type Seat, startCluster } from './cluster.ts'
+import { type Cluster, type ClusterSettings, type Seat, type System, startCluster } from './cluster.ts'
 import { countLost, judge } from './judge.ts'
 import type { Laboratory } from './laboratory.ts'
 import { spanMessage } from './messages.ts'
@@ -31,6 +31,16 @@ export interface SessionResult {
 const knownOfEtcd: ReadonlyMap<string, string> = new Map([
   ['a lease lives as long as it was promised', 'etcd-io/etcd #15247'],
 ])
+
+/** The result of a session that was one history or scenario of one system. */
+export interface Result extends SessionResult {
+  /** `seed N`, or of the scenario. */
+  readonly name: string
+  readonly system: System
+  readonly figures: Readonly<Record<string, number | string>>
+  /** Faults that were drawn, by kind. */
+  readonly faults: ReadonlyMap<string, number>
+}
 
 /** How many clients of which kind there are. */
 export interface Load {
