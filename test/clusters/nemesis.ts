@@ -112,7 +112,7 @@ export class Nemesis {
     const drawn = this.#random.pick(this.#cluster.seats)
     switch (kind) {
       case 'kill':
-        return this.#kill([any])
+        return this.#kill([drawn])
       case 'killLeader':
         return this.#kill([await this.#leaderOrAny()])
       case 'killAll':
