@@ -178,7 +178,7 @@ class FakeServer implements SimulatedServer {
     return {
       renew: (id) => {
         this.execute({ kind: 'leaseRenew', id }).then(
-          () => listener.onRenewed(id, this.#ttls.get(id) ?? 1),
+          ({ lease }) => listener.onRenewed(id, lease?.ttlSeconds ?? 0),
           (error: unknown) => {
             ignoreExpected(error)
             if (isQuorateError(error, 'lease-not-found')) listener.onRenewed(id, 0)
@@ -264,10 +264,12 @@ class FakeServer implements SimulatedServer {
         this.#ttlOf(request.id)
         await this.#append({ kind: 'leaseEnd', id: request.id })
         break
-      case 'leaseRenew':
-        this.#ttlOf(request.id)
+      case 'leaseRenew': {
+        const ttlSeconds = this.#ttlOf(request.id)
         this.#renew(request.id)
-        break
+        const lease = { ttlSeconds, grantedSeconds: ttlSeconds, keys: [] }
+        return { revision: this.#model.revision, result: undefined, lease }
+      }
       default:
         throw new QuorateError('unimplemented', 'its members never change')
     }

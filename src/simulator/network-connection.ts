@@ -265,6 +265,7 @@ export class Endpoint {
       parts.push(chunk.bytes)
       this.#outgoing.shift()
     }
+    // A copy even of a single part: the receiver may keep and change it.
     const bytes = concatBytes(parts)
     if (bytes.length === 0) return bytes
     if (random.chance(faults().corruptChance)) {
@@ -273,8 +274,7 @@ export class Endpoint {
     }
     scheduler.note(crc32c(bytes))
     this.#taken(bytes.length)
-    // A copy even of a single part: the receiver may keep and change it.
-    return parts.length === 1 ? bytes.slice() : bytes
+    return bytes
   }
 
   #taken(count: number): void {

@@ -185,6 +185,7 @@ class QuorateUnderSimulation implements SimulatedServer {
   /** Cancel the calls that are under way. */
   readonly #calls = new Set<() => void>()
   readonly #streams = new Set<{ close(): void }>()
+  #listed: { readonly index: number; readonly members: readonly ListedMember[] } | undefined
 
   constructor(
     node: QuorateNode<Applied>,
@@ -243,7 +244,7 @@ class QuorateUnderSimulation implements SimulatedServer {
     const { group } = this.#node
     const { role, term, commitIndex, appliedIndex, lastIndex, digest, configurationIndex } = group.status()
     // One that joins begins with the members it was told, which are newer than what it has applied.
-    const members = configurationIndex === 0 ? undefined : group.members().map(memberOf)
+    const members = configurationIndex === 0 ? undefined : this.#listedAt(configurationIndex)
     const isLeader = role === 'leader'
     return { isLeader, term, commitIndex, appliedIndex, lastIndex, digest, commitChain: undefined, members }
   }
@@ -256,6 +257,14 @@ class QuorateUnderSimulation implements SimulatedServer {
     for (const cancel of this.#calls) cancel()
     await sleep(this.#time, 10)
     await this.#node.stop()
+  }
+
+  /** The members as of the configuration at this index, which stay the same: the status is asked for very often. */
+  #listedAt(index: number): readonly ListedMember[] {
+    if (this.#listed?.index !== index) {
+      this.#listed = { index, members: this.#node.group.members().map(memberOf) }
+    }
+    return this.#listed.members
   }
 
   /** The operator must know who votes already; etcd's messages show who was added as a voter as one from the start. */

@@ -21,7 +21,7 @@ export interface EpisodeSetup {
 }
 
 const clientCount = 6
-const faultsMs = 6_000
+const faultsMs = 7_000
 
 export async function runEpisode(setup: EpisodeSetup, laboratory: Laboratory): Promise<EpisodeResult> {
   const { system, seed, tree, keepData } = setup

@@ -38,7 +38,7 @@ export function drawFaults(random: SeededRandom, system: Cluster['settings']['sy
   return faultKinds.filter((kind) => chosen.has(kind) && !(system === 'etcd' && clockKinds.has(kind)))
 }
 
-const progressDeadlineMs = 8_000
+const progressDeadlineMs = 2_000
 
 type Undo = () => Promise<void> | void
 
