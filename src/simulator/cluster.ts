@@ -26,8 +26,8 @@ const maybeChances: Partial<Record<MaybePlace, number>> = {
   'peer-reconnect': 0.002,
   'peer-message-lost': 0.01,
   'inbox-full': 0.01,
-  'snapshot-gone': 0.2,
-  'snapshot-part-short': 0.2,
+  'snapshot-gone': 0.5,
+  'snapshot-part-short': 0.5,
   snapshot: 0.01,
 }
 
