@@ -62,7 +62,7 @@ export class SimulatedCluster {
   readonly network: SimulatedNetwork
   readonly checker: ClusterChecker = new ClusterChecker()
   readonly violations: Violation[] = []
-  /** How often each event name was logged by the servers. */
+  /** How often each event name was logged by the servers, and each rare thing was met by the clients. */
   readonly marks: Map<string, number> = new Map()
   readonly scheduler: Scheduler
   readonly #random: SeededRandom
@@ -119,7 +119,7 @@ export class SimulatedCluster {
       data: seat.data,
       world,
       tuning: this.#options.tuning,
-      logger: { log: (_level: LogLevel, event: string) => this.#mark(event) },
+      logger: { log: (_level: LogLevel, event: string) => this.mark(event) },
       seed: this.#random.nextU32(),
     }
     this.#startServer(setup).then(
@@ -161,7 +161,7 @@ export class SimulatedCluster {
     node.machine.wipe()
     seat.data = {}
     seat.wipe = 'wiped'
-    this.#mark('disk-wiped')
+    this.mark('disk-wiped')
   }
 
   /** Flips a bit in some of the files of this node, and ends it: only the next start reads all of them. */
@@ -173,7 +173,7 @@ export class SimulatedCluster {
       if (size === 0 || random.chance(0.5)) continue
       const first = random.between(0, size)
       disk.rot(path, { first, end: first + 1 })
-      this.#mark('bits-rotted')
+      this.mark('bits-rotted')
     }
     this.kill(node)
     this.#startLater(node)
@@ -227,7 +227,7 @@ export class SimulatedCluster {
     if (this.#leavesForGood(node, reason)) return
     if (node.isRotten && isQuorateError(reason, ...damageCodes)) {
       node.isLost = true
-      this.#mark('rot-noticed')
+      this.mark('rot-noticed')
       this.kill(node)
       return
     }
@@ -248,14 +248,14 @@ export class SimulatedCluster {
     const seat = present(node.seat, 'a life belongs to a member')
     if (seat.wipe !== 'none' && isQuorateError(reason, 'data-wiped')) {
       seat.wipe = 'refused'
-      this.#mark('wiped-refused')
+      this.mark('wiped-refused')
       this.kill(node)
       return true
     }
     // Where it never came to join, it is told that nobody was added.
     const isTold = isQuorateError(reason, 'member-not-found', 'handshake-refused')
     if (!seat.isRemoved || !isTold) return false
-    this.#mark('removed-ended')
+    this.mark('removed-ended')
     this.retire(node)
     return true
   }
@@ -270,7 +270,7 @@ export class SimulatedCluster {
     this.scheduler.after(500, () => this.restart(node))
   }
 
-  #mark(event: string): void {
+  mark(event: string): void {
     this.marks.set(event, (this.marks.get(event) ?? 0) + 1)
   }
 
