@@ -80,7 +80,7 @@ export class SimulatedCluster {
   readonly network: SimulatedNetwork
   readonly checker: ClusterChecker = new ClusterChecker()
   readonly violations: Violation[] = []
-  /** How often each event name was logged by the servers. */
+  /** How often each event name was logged by the servers, and each rare thing was met by the clients. */
   readonly marks: Map<string, number> = new Map()
   readonly scheduler: Scheduler
   readonly options: SimulationOptions
