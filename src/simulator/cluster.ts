@@ -61,7 +61,7 @@ export interface Seat {
 export class SimulatedCluster {
   readonly nodes: readonly ClusterNode[]
   readonly network: SimulatedNetwork
-  readonly checker: ClusterChecker = new ClusterChecker()
+  readonly checker: ClusterChecker
   readonly violations: Violation[] = []
   /** How often each event name was logged by the servers. */
   readonly marks: Map<string, number> = new Map()
@@ -83,6 +83,7 @@ export class SimulatedCluster {
     this.scheduler = scheduler
     this.#random = random.fork()
     this.#options = options
+    this.checker = new ClusterChecker(options.tuning.inflightMax)
     this.#startServer = setup.startServer
     this.#journal = setup.journal
     this.network = new SimulatedNetwork({ scheduler, random: random.fork() })
@@ -97,6 +98,7 @@ export class SimulatedCluster {
       return { name, machine, life: undefined, isRotten: false, isLost: false, lives: 0, seat }
     })
     this.#observe()
+    scheduler.afterEach(() => this.#look())
   }
 
   startAll(): void {
@@ -293,6 +295,16 @@ export class SimulatedCluster {
 
   #mark(event: string): void {
     this.marks.set(event, (this.marks.get(event) ?? 0) + 1)
+  }
+
+  /** Whatever just happened, the rules of consensus hold. */
+  #look(): void {
+    for (const { life } of this.nodes) {
+      const raft = life?.server?.raft
+      if (life === undefined || raft === undefined || !this.checker.hasMoved(raft, life.number)) continue
+      const all = this.nodes.flatMap((node) => node.life?.server?.raft ?? [])
+      this.checker.stepped(raft, life.number, all)
+    }
   }
 
   #observe(): void {

@@ -176,6 +176,10 @@ class QuorateUnderSimulation implements SimulatedServer {
     return this.#client.openKeepAlive(listener)
   }
 
+  get raft(): NonNullable<SimulatedServer['raft']> {
+    return this.#node.raft
+  }
+
   status(): ReturnType<SimulatedServer['status']> {
     const { group } = this.#node
     const { role, term, commitIndex, appliedIndex, digest, configurationIndex } = group.status()

@@ -13,6 +13,7 @@ import { assert, crc32c } from '../base/index.ts'
  */
 export class Scheduler {
   #heap: ScheduledEvent[] = []
+  #afterEach: () => void = () => undefined
   #sequence = 0
   #now = 0
   #eventCount = 0
@@ -63,6 +64,11 @@ export class Scheduler {
     })
   }
 
+  /** `look` is called after each event and all that followed from it at once. It must change nothing. */
+  afterEach(look: () => void): void {
+    this.#afterEach = look
+  }
+
   /** Mixes an unsigned 32-bit number into the digest. */
   note(value: number): void {
     this.#record.setUint32(0, value >>> 0, true)
@@ -81,6 +87,7 @@ export class Scheduler {
     this.#digest = crc32c(this.#recordBytes, this.#digest)
     event.callback()
     await settle()
+    this.#afterEach()
     return true
   }
 
