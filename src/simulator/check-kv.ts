@@ -9,11 +9,15 @@
  * 3. each answered call is what the model answers at its revision (so no acknowledged write is lost, none twice);
  * 4. real time holds: a call sees at least the highest revision that anybody had seen before it began, and a write
  *    takes a higher one; serializable reads are free of this, but never go back within one life of a server;
- * 5. a write that failed for certain is nowhere.
- * Values of puts must be unique in the history; then a record can be told from all others.
+ * 5. a write that failed for certain is nowhere;
+ * 6. a serializable read is of a state that was: never of a revision that nobody committed, nor of one whose write had
+ *    not begun when the read returned; and where it named a least revision, not of an older one.
+ *
+ * Cost: one pass over calls and records, each with its step of the model, and sorting by time. Only calls of unknown
+ * outcome that delete are tried at each record that nothing else explains.
  */
 import { assert, present } from '../base/index.ts'
-import { describeCall, type RecordedCall, type Sighting, type Violation } from './history.ts'
+import { describeCall, describeRequest, type RecordedCall, type Sighting, type Violation } from './history.ts'
 import {
   describeEvent,
   describeResult,
@@ -28,7 +32,7 @@ export interface KvHistory {
   /** Complete, from the first change on, in order. */
   readonly log: readonly RevisionRecord[]
   readonly sightings: readonly Sighting[]
-  /** Leases that were ever asked for; the end of one deletes its keys in one revision. */
+  /** Leases that were ever asked for; each ends at most once, and its end deletes its keys in one revision. */
   readonly leases: readonly bigint[]
 }
 
@@ -50,6 +54,7 @@ export function checkKv(history: KvHistory): Violation[] {
   }
   const { causes, placed } = replay(history, report)
   assignUnknown(history, causes, placed, report)
+  checkLeastRevisions(history.calls, report)
   checkRealTime(history, placed, report)
   checkMonotone(history.calls, report)
   return violations
@@ -91,7 +96,8 @@ type Report = (promise: string, facts: string) => void
 /** What may have caused a record that no answered write claims. */
 interface Unclaimed {
   readonly record: RevisionRecord
-  readonly candidates: readonly RecordedCall[]
+  /** Calls of unknown outcome, and the lease whose end it may be. */
+  readonly candidates: readonly (RecordedCall | bigint)[]
 }
 
 /** Rules 2 (answered writes and leases) and 3, in one pass over the revisions. */
@@ -101,7 +107,8 @@ function replay(history: KvHistory, report: Report): { causes: Unclaimed[]; plac
   for (const call of history.calls) {
     if (call.outcome.kind === 'answered') add(answered, call.outcome.revision, call)
   }
-  const unknown = history.calls.filter((call) => call.outcome.kind === 'unknown')
+  const unknown = new UnknownWrites(history.calls)
+  const leases = new Set(history.leases)
   const model = new KvModel()
   const causes: Unclaimed[] = []
   const placed: Placed[] = []
@@ -117,7 +124,10 @@ function replay(history: KvHistory, report: Report): { causes: Unclaimed[]; plac
     place(call, false)
   }
 
-  for (const call of answered.get(emptyRevision) ?? []) answerAt(call)
+  for (const call of answered.get(emptyRevision) ?? []) {
+    if (!saysItChanged(call)) answerAt(call)
+    else report('an acknowledged write is in the log', `${describeCall(call)} answered the empty revision`)
+  }
   for (const record of history.log) {
     const calls = answered.get(record.revision) ?? []
     const claims = calls.filter(saysItChanged)
@@ -129,11 +139,11 @@ function replay(history: KvHistory, report: Report): { causes: Unclaimed[]; plac
     if (claims.length > 1) {
       report('one cause a revision', `revision ${record.revision}: ${claims.map(describeCall).join(' and ')}`)
     }
-    if (claims.length === 0 && !isLeaseEnd(model, record, history.leases)) {
-      const candidates = unknown.filter((call) =>
-        sameEvents(model.evaluate(call.request).events, record.events),
-      )
-      causes.push({ record, candidates })
+    if (claims.length === 0) {
+      causes.push({
+        record,
+        candidates: [...endedLease(model, record, leases), ...unknown.fitting(model, record)],
+      })
     }
     model.apply(record)
     for (const call of calls) if (!claims.includes(call)) answerAt(call)
@@ -142,8 +152,16 @@ function replay(history: KvHistory, report: Report): { causes: Unclaimed[]; plac
     if (revision >= emptyRevision && revision <= model.revision) continue
     for (const call of calls) {
       const facts = `${describeCall(call)} answered revision ${revision}, the last one is ${model.revision}`
-      report('an acknowledged call is never lost', facts)
+      report(
+        saysItChanged(call) ? 'an acknowledged call is never lost' : 'a read is of a revision that was',
+        facts,
+      )
     }
+  }
+  for (const { revision, seenAt } of history.sightings) {
+    if (revision <= model.revision) continue
+    const facts = `revision ${revision} was seen at ${seenAt}, the last one is ${model.revision}`
+    report('a revision that was seen is in the log', facts)
   }
   checkOldReads(history, oldReads, report)
   return { causes, placed }
@@ -191,20 +209,59 @@ function checkOldReads(history: KvHistory, reads: ReadonlyMap<number, RecordedCa
     answer()
   }
   for (const [revision, calls] of reads) {
-    if (revision <= model.revision) continue
-    for (const call of calls) report('a read is of a revision that was', `${describeCall(call)}: ${revision}`)
+    for (const call of calls) {
+      const answered = call.outcome.kind === 'answered' ? call.outcome.revision : 0
+      if (revision <= Math.min(answered, model.revision)) continue
+      report(
+        'a read is of a revision that was',
+        `${describeCall(call)}: ${revision} when ${answered} was the last`,
+      )
+    }
   }
 }
 
-/** The end of a lease deletes exactly the keys that are attached to it, in any order. */
-function isLeaseEnd(model: KvModel, record: RevisionRecord, leases: readonly bigint[]): boolean {
+/** Writes of unknown outcome, found by what they may have done. */
+class UnknownWrites {
+  readonly #byPut = new Map<string, RecordedCall[]>()
+  /** Equal requests do the same, so they are tried once. */
+  readonly #deleting = new Map<string, RecordedCall[]>()
+
+  constructor(calls: readonly RecordedCall[]) {
+    for (const call of calls) {
+      if (call.outcome.kind !== 'unknown') continue
+      const { request } = call
+      const steps = request.kind === 'transaction' ? [...request.success, ...request.failure] : [request]
+      const puts = new Set<string>()
+      for (const step of steps) if (step.kind === 'put') puts.add(putName(step.key, step.value))
+      for (const put of puts) add(this.#byPut, put, call)
+      if (steps.some((step) => step.kind === 'delete')) add(this.#deleting, describeRequest(request), call)
+    }
+  }
+
+  /** The calls that would make exactly this record now. */
+  fitting(model: KvModel, record: RevisionRecord): RecordedCall[] {
+    const fits = (call: RecordedCall): boolean =>
+      sameEvents(model.evaluate(call.request).events, record.events)
+    const put = record.events.find((event) => event.kind === 'put')
+    if (put !== undefined) return (this.#byPut.get(putName(put.pair.key, put.pair.value)) ?? []).filter(fits)
+    return [...this.#deleting.values()].filter(([first]) => first !== undefined && fits(first)).flat()
+  }
+}
+
+function putName(key: string, value: string): string {
+  return `${key.length} ${key}${value}`
+}
+
+/** The end of a lease deletes exactly the keys that are attached to it, in key order. At most one lease. */
+function endedLease(model: KvModel, record: RevisionRecord, leases: ReadonlySet<bigint>): bigint[] {
   const keys: string[] = []
   for (const event of record.events) {
-    if (event.kind === 'put') return false
+    if (event.kind === 'put') return []
     keys.push(event.key)
   }
   const lease = model.get(keys[0] ?? '')?.lease ?? 0n
-  return leases.includes(lease) && keys.sort().join('\n') === model.keysOfLease(lease).join('\n')
+  const isEnd = leases.has(lease) && keys.join('\n') === model.keysOfLease(lease).join('\n')
+  return isEnd ? [lease] : []
 }
 
 function sameEvents(left: readonly ModelEvent[], right: readonly ModelEvent[]): boolean {
@@ -225,14 +282,15 @@ function assignUnknown(
   report: Report,
 ): void {
   const floorAt = floorOf(history, placed)
-  const owner = new Map<RecordedCall, Unclaimed>()
-  const give = (cause: Unclaimed, tried: Set<RecordedCall>): boolean => {
-    for (const call of cause.candidates) {
-      if (tried.has(call) || floorAt(call.calledAt) >= cause.record.revision) continue
-      tried.add(call)
-      const other = owner.get(call)
+  const owner = new Map<RecordedCall | bigint, Unclaimed>()
+  const give = (cause: Unclaimed, tried: Set<RecordedCall | bigint>): boolean => {
+    for (const one of cause.candidates) {
+      const isLate = typeof one !== 'bigint' && floorAt(one.calledAt) >= cause.record.revision
+      if (isLate || tried.has(one)) continue
+      tried.add(one)
+      const other = owner.get(one)
       if (other !== undefined && !give(other, tried)) continue
-      owner.set(call, cause)
+      owner.set(one, cause)
       return true
     }
     return false
@@ -240,7 +298,7 @@ function assignUnknown(
   for (const cause of causes) {
     if (give(cause, new Set())) continue
     const events = cause.record.events.map(describeEvent).join(', ')
-    const fits = `${cause.candidates.length} calls of unknown outcome fit, but began too late or caused others`
+    const fits = `${cause.candidates.length} calls of unknown outcome or leases fit, but began too late or caused others`
     report('every revision has a cause', `revision ${cause.record.revision} [${events}]: ${fits}`)
   }
 }
@@ -299,7 +357,19 @@ function checkMonotone(calls: readonly RecordedCall[], report: Report): void {
   }
 }
 
-function add(map: Map<number, RecordedCall[]>, key: number, call: RecordedCall): void {
+/** Rule 6. */
+function checkLeastRevisions(calls: readonly RecordedCall[], report: Report): void {
+  for (const call of calls) {
+    const { outcome, leastRevision = 0 } = call
+    if (outcome.kind !== 'answered' || outcome.revision >= leastRevision) continue
+    report(
+      'a read waits for the least revision',
+      `${describeCall(call)}: ${outcome.revision} of ${leastRevision}`,
+    )
+  }
+}
+
+function add<Key>(map: Map<Key, RecordedCall[]>, key: Key, call: RecordedCall): void {
   const list = map.get(key)
   if (list === undefined) map.set(key, [call])
   else list.push(call)

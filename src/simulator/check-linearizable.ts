@@ -20,49 +20,150 @@ export interface SequentialModel<State, Input, Output> {
   key(state: State): string
 }
 
-/** Whether some order of the calls explains every answer. Times are closed intervals: touching calls overlap. */
+/** `unknown`: the search was cut short. Whoever wanted a proof has none, so treat it as a failure. */
+export type LinearizabilityVerdict = 'linearizable' | 'not linearizable' | 'unknown'
+
+export interface SearchResult {
+  readonly verdict: LinearizabilityVerdict
+  /** Steps of the model that were tried. */
+  readonly steps: number
+  /** The longest order that was found, as places in the list of calls. */
+  readonly longest: readonly number[]
+}
+
+/** True when some order of the calls explains every answer, however long the search takes. */
 export function isLinearizable<State, Input, Output>(
   model: SequentialModel<State, Input, Output>,
   calls: readonly TimedCall<Input, Output>[],
 ): boolean {
+  return searchLinearization(model, calls, Number.POSITIVE_INFINITY).verdict === 'linearizable'
+}
+
+/**
+ * Looks for an order of the calls that explains every answer, with at most `stepsMax` steps of the model. Times are
+ * closed intervals: touching calls overlap.
+ */
+export function searchLinearization<State, Input, Output>(
+  model: SequentialModel<State, Input, Output>,
+  calls: readonly TimedCall<Input, Output>[],
+  stepsMax: number,
+): SearchResult {
   const list = new EventList(calls)
-  const taken = new Set<number>()
+  const taken = new PlaceSet(calls.length)
   const tried = new Set<string>()
-  const undo: { call: number; before: State }[] = []
+  const undo: { call: number; state: State; key: string }[] = []
+  let longest: number[] = []
   let state = model.initial
+  let key = model.key(state)
   let left = calls.filter((call) => call.answer !== undefined).length
   let event = list.first
+  let steps = 0
+  const result = (verdict: LinearizabilityVerdict): SearchResult => ({ verdict, steps, longest })
+
+  /** Takes the call when it may come next in an order that was not tried yet. */
+  const take = (place: number): boolean => {
+    const call = present(calls[place], 'events are of calls')
+    const next = model.step(state, call.input, call.answer?.output)
+    if (next === undefined) return false
+    const nextKey = model.key(next)
+    // A call that nobody had an answer to and that changes nothing need not have happened.
+    if (call.answer === undefined && nextKey === key) return false
+    taken.toggle(place)
+    const position = `${taken.text()}|${nextKey}`
+    if (tried.has(position)) {
+      taken.toggle(place)
+      return false
+    }
+    tried.add(position)
+    undo.push({ call: place, state, key })
+    state = next
+    key = nextKey
+    if (call.answer !== undefined) left--
+    return true
+  }
 
   while (left > 0) {
     if (event !== undefined && !event.isReturn) {
-      const call = present(calls[event.call], 'events are of calls')
-      const next = model.step(state, call.input, call.answer?.output)
-      if (next !== undefined) {
-        taken.add(event.call)
-        const key = `${[...taken].sort((a, b) => a - b).join()}|${model.key(next)}`
-        if (!tried.has(key)) {
-          tried.add(key)
-          undo.push({ call: event.call, before: state })
-          state = next
-          list.lift(event.call)
-          if (call.answer !== undefined) left--
-          event = list.first
-          continue
-        }
-        taken.delete(event.call)
+      if (steps++ >= stepsMax) return result('unknown')
+      if (take(event.call)) {
+        list.lift(event.call)
+        event = list.first
+      } else {
+        event = event.next
       }
-      event = event.next
       continue
     }
     // A return that no call before it explains, or the end: the last choice was wrong.
+    if (undo.length > longest.length) longest = undo.map(({ call }) => call)
     const last = undo.pop()
-    if (last === undefined) return false
-    taken.delete(last.call)
-    state = last.before
+    if (last === undefined) return result('not linearizable')
+    taken.toggle(last.call)
+    state = last.state
+    key = last.key
     if (calls[last.call]?.answer !== undefined) left++
     event = list.unlift(last.call)
   }
-  return true
+  longest = undo.map(({ call }) => call)
+  return result('linearizable')
+}
+
+/**
+ * Splits calls into parts that share no key, however indirectly. A history is linearizable exactly when each part is
+ * (Herlihy and Wing's locality; Horn and Kroening's P-compositionality), provided that no part of the state is common:
+ * the search is exponential in what overlaps, so it is far cheaper by part. Calls without a key form one part.
+ */
+export function partitionCalls<Call>(
+  calls: readonly Call[],
+  keysOf: (call: Call) => readonly string[],
+): Call[][] {
+  const parents = new Map<string, string>()
+  const rootOf = (key: string): string => {
+    let root = key
+    for (let parent = parents.get(root); parent !== undefined; parent = parents.get(root)) root = parent
+    // Every key on the way is hung on the root, so that the next way is short.
+    for (let at = key; at !== root; ) {
+      const parent = parents.get(at) ?? root
+      parents.set(at, root)
+      at = parent
+    }
+    return root
+  }
+  for (const call of calls) {
+    const [first, ...others] = keysOf(call)
+    if (first === undefined) continue
+    for (const other of others) {
+      const root = rootOf(first)
+      const otherRoot = rootOf(other)
+      if (otherRoot !== root) parents.set(otherRoot, root)
+    }
+  }
+  const keyless: Call[] = []
+  const parts = new Map<string, Call[]>()
+  for (const call of calls) {
+    const [first] = keysOf(call)
+    const part = first === undefined ? keyless : (parts.get(rootOf(first)) ?? [])
+    if (first !== undefined) parts.set(rootOf(first), part)
+    part.push(call)
+  }
+  return keyless.length === 0 ? [...parts.values()] : [keyless, ...parts.values()]
+}
+
+/** A set of places in a list; equal sets have equal texts. */
+class PlaceSet {
+  readonly #words: Uint16Array
+
+  constructor(size: number) {
+    this.#words = new Uint16Array((size + 15) >> 4)
+  }
+
+  toggle(place: number): void {
+    const word = place >> 4
+    this.#words[word] = (this.#words[word] ?? 0) ^ (1 << (place & 15))
+  }
+
+  text(): string {
+    return String.fromCharCode(...this.#words)
+  }
 }
 
 interface ListedEvent {

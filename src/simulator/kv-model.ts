@@ -82,8 +82,20 @@ export class KvModel {
     return this.#pairs.get(key)
   }
 
-  /** Pairs of a span in key order. */
+  /** A model of its own in the same state. */
+  copy(): KvModel {
+    const copy = new KvModel()
+    for (const [key, pair] of this.#pairs) copy.#pairs.set(key, pair)
+    copy.#revision = this.#revision
+    return copy
+  }
+
+  /** Pairs of a span in key order. Costs one step for a single key, else one for each key there is. */
   range(span: KeySpan): ModelPair[] {
+    if (span.end === '') {
+      const pair = this.#pairs.get(span.key)
+      return pair === undefined ? [] : [pair]
+    }
     const found = [...this.#pairs.values()].filter((pair) => isInSpan(pair.key, span))
     return found.sort((left, right) => (left.key < right.key ? -1 : 1))
   }
