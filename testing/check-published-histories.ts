@@ -21,7 +21,7 @@ const moduleName = 'github.com/anishathalye/porcupine@v1.3.1'
 /** Of the value that was never written. */
 const nothing = 'nil'
 /** The hardest of these histories needs far fewer. */
-const stepsMax = 50_000_000
+const stepsMax = Number(process.env.MAX ?? 3_000_000)
 
 interface Opened<Input> {
   readonly input: Input
@@ -74,13 +74,28 @@ interface KeyInput {
   readonly value: string
 }
 
-const keyModel: SequentialModel<string, KeyInput, string> = {
-  initial: '',
-  key: (state) => state,
-  step: (state, { kind, value }, output) => {
-    if (kind === 'get') return output === undefined || output === state ? state : undefined
-    return kind === 'put' ? value : state + value
-  },
+/** A value that grew by appending; equal values are the same object, so that states are compared by number. */
+interface Value {
+  readonly id: number
+  readonly text: string
+}
+
+function createKeyModel(): SequentialModel<Value, KeyInput, string> {
+  const values = new Map<string, Value>()
+  const intern = (name: string, text: string): Value => {
+    const value = values.get(name) ?? { id: values.size, text }
+    values.set(name, value)
+    return value
+  }
+  return {
+    initial: intern('', ''),
+    key: ({ id }) => String(id),
+    isRead: ({ kind }) => kind === 'get',
+    step: (state, { kind, value }, output) => {
+      if (kind === 'get') return output === undefined || output === state.text ? state : undefined
+      return kind === 'put' ? intern(` ${value}`, value) : intern(`${state.id} ${value}`, state.text + value)
+    },
+  }
 }
 
 /** `{:process 0, :type :invoke, :f :append, :key "0", :value "x 0 0 y"}` */
@@ -146,7 +161,7 @@ function judgeAll(directory: string): Judged[] {
   for (const [, name = '', isRight] of tests.matchAll(/checkKv\(t, "(\S+)", (true|false), true\)/g)) {
     const calls = readKeyValue(read('test_data', 'kv', `${name}.txt`))
     const parts = partitionCalls(calls, ({ input }) => [input.key])
-    judged.push(judge(`${name}.txt`, keyModel, parts, isRight === 'true'))
+    judged.push(judge(`${name}.txt`, createKeyModel(), parts, isRight === 'true'))
   }
   const files = ['jepsen', 'kv'].flatMap((folder) => readdirSync(join(directory, 'test_data', folder)))
   const left = files.filter((file) => !judged.some(({ name }) => name === file))

@@ -7,6 +7,7 @@
  * versions, counts and leases count, and the history falls into parts that share no key.
  */
 import { assert } from '../base/index.ts'
+import { saysItChanged } from './check-kv.ts'
 import {
   partitionCalls,
   type SequentialModel,
@@ -164,6 +165,7 @@ function kvModel(revisions: KvSearchOptions['revisions']): SequentialModel<KvSta
   return {
     initial: stateOf(new KvModel()),
     key: (state) => state.key,
+    isRead: (_input, { result }) => !saysItChanged(result),
     step: (state, input, output) => {
       if (input.kind === 'leaseEnd') {
         const keys = state.kv.keysOfLease(input.lease)

@@ -10,7 +10,12 @@ type Draft = Omit<KvHistory, 'sightings'>
 
 function draw(seed: number): DrawnHistory {
   const random = new SeededRandom(seed)
-  return drawHistory(random, { size: 60, drawSpread: () => 4 * random.unit(), isMixed: true })
+  return drawHistory(random, {
+    size: 60,
+    drawSpread: () => 4 * random.unit(),
+    isMixed: true,
+    isUnique: false,
+  })
 }
 
 function check(draft: Draft, sightings: KvHistory['sightings'] = []): string[] {

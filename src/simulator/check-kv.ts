@@ -24,6 +24,7 @@ import {
   emptyRevision,
   KvModel,
   type ModelEvent,
+  type ModelResult,
   type RevisionRecord,
 } from './kv-model.ts'
 
@@ -125,12 +126,12 @@ function replay(history: KvHistory, report: Report): { causes: Unclaimed[]; plac
   }
 
   for (const call of answered.get(emptyRevision) ?? []) {
-    if (!saysItChanged(call)) answerAt(call)
+    if (!isWrite(call)) answerAt(call)
     else report('an acknowledged write is in the log', `${describeCall(call)} answered the empty revision`)
   }
   for (const record of history.log) {
     const calls = answered.get(record.revision) ?? []
-    const claims = calls.filter(saysItChanged)
+    const claims = calls.filter(isWrite)
     for (const call of claims) {
       checkEvents(model, call, record, report)
       checkAnswer(model, call, report)
@@ -152,10 +153,7 @@ function replay(history: KvHistory, report: Report): { causes: Unclaimed[]; plac
     if (revision >= emptyRevision && revision <= model.revision) continue
     for (const call of calls) {
       const facts = `${describeCall(call)} answered revision ${revision}, the last one is ${model.revision}`
-      report(
-        saysItChanged(call) ? 'an acknowledged call is never lost' : 'a read is of a revision that was',
-        facts,
-      )
+      report(isWrite(call) ? 'an acknowledged call is never lost' : 'a read is of a revision that was', facts)
     }
   }
   for (const { revision, seenAt } of history.sightings) {
@@ -168,11 +166,13 @@ function replay(history: KvHistory, report: Report): { causes: Unclaimed[]; plac
 }
 
 /** Whether the answer says that the call made its revision; else it only saw it. */
-function saysItChanged(call: RecordedCall): boolean {
-  if (call.outcome.kind !== 'answered') return false
-  const { result } = call.outcome
+export function saysItChanged(result: ModelResult): boolean {
   const steps = result.kind === 'transaction' ? result.results : [result]
   return steps.some((step) => step.kind === 'put' || (step.kind === 'delete' && step.deleted > 0))
+}
+
+function isWrite({ outcome }: RecordedCall): boolean {
+  return outcome.kind === 'answered' && saysItChanged(outcome.result)
 }
 
 function checkEvents(model: KvModel, call: RecordedCall, record: RevisionRecord, report: Report): void {

@@ -1,7 +1,8 @@
 /**
  * Linearizability by search, for small and adversarial histories: Wing and Gong's algorithm with Lowe's cache of
  * (calls taken, state), as Porcupine has it. Exponential in the number of calls that overlap, so for histories of one
- * key. A call of unknown outcome never returns: it may take effect at any time after it began, or not at all.
+ * key, or of parts that share none. A call of unknown outcome never returns: it may take effect at any time after it
+ * began, or not at all; so a position is only worth trying when fewer of them were needed to get there.
  */
 import { present } from '../base/index.ts'
 
@@ -18,6 +19,8 @@ export interface SequentialModel<State, Input, Output> {
   step(state: State, input: Input, output: Output | undefined): State | undefined
   /** Equal texts exactly for equal states. */
   key(state: State): string
+  /** Whether a call with this output changes nothing in any state where it is possible: it is then never put off. */
+  isRead(input: Input, output: Output): boolean
 }
 
 /** `unknown`: the search was cut short. Whoever wanted a proof has none, so treat it as a failure. */
@@ -48,63 +51,186 @@ export function searchLinearization<State, Input, Output>(
   calls: readonly TimedCall<Input, Output>[],
   stepsMax: number,
 ): SearchResult {
-  const list = new EventList(calls)
-  const taken = new PlaceSet(calls.length)
-  const tried = new Set<string>()
-  const undo: { call: number; state: State; key: string }[] = []
-  let longest: number[] = []
-  let state = model.initial
-  let key = model.key(state)
-  let left = calls.filter((call) => call.answer !== undefined).length
-  let event = list.first
-  let steps = 0
-  const result = (verdict: LinearizabilityVerdict): SearchResult => ({ verdict, steps, longest })
+  return new Search(model, calls, stepsMax).run()
+}
 
-  /** Takes the call when it may come next in an order that was not tried yet. */
-  const take = (place: number): boolean => {
-    const call = present(calls[place], 'events are of calls')
-    const next = model.step(state, call.input, call.answer?.output)
-    if (next === undefined) return false
-    const nextKey = model.key(next)
-    // A call that nobody had an answer to and that changes nothing need not have happened.
-    if (call.answer === undefined && nextKey === key) return false
-    taken.toggle(place)
-    const position = `${taken.text()}|${nextKey}`
-    if (tried.has(position)) {
-      taken.toggle(place)
-      return false
+/** A call that was taken, and the state before it. */
+interface Choice<State> {
+  readonly place: number
+  /** Undefined: a call without an answer, at `openPlace` of their list. */
+  readonly node: ListedCall | undefined
+  readonly openPlace: number
+  /** A read: every order that goes on from here may as well begin with it, so that no other choice is worth trying. */
+  readonly isForced: boolean
+  readonly state: State
+  readonly key: string
+}
+
+/** Depth first; tried first is what must return first, and calls without an answer last. */
+class Search<State, Input, Output> {
+  readonly #model: SequentialModel<State, Input, Output>
+  readonly #calls: readonly TimedCall<Input, Output>[]
+  readonly #stepsMax: number
+  readonly #answered: AnsweredList
+  /** Places of the calls without an answer, as they were called. */
+  readonly #open: readonly number[]
+  readonly #taken: PlaceSet
+  readonly #takenOpen: PlaceSet
+  readonly #tried = new TriedPositions()
+  readonly #choices: Choice<State>[] = []
+  #state: State
+  #key: string
+  #steps = 0
+  /** What to try next: this call of the list, and after the last of them this one of `open`. */
+  #node: ListedCall | undefined
+  #nextOpen = 0
+
+  constructor(
+    model: SequentialModel<State, Input, Output>,
+    calls: readonly TimedCall<Input, Output>[],
+    stepsMax: number,
+  ) {
+    this.#model = model
+    this.#calls = calls
+    this.#stepsMax = stepsMax
+    this.#answered = new AnsweredList(calls)
+    this.#open = [...calls.keys()]
+      .filter((place) => calls[place]?.answer === undefined)
+      .sort((left, right) => (calls[left]?.calledAt ?? 0) - (calls[right]?.calledAt ?? 0))
+    this.#taken = new PlaceSet(calls.length)
+    this.#takenOpen = new PlaceSet(this.#open.length)
+    this.#state = model.initial
+    this.#key = model.key(model.initial)
+  }
+
+  run(): SearchResult {
+    let longest: number[] = []
+    const places = (): number[] => this.#choices.map(({ place }) => place)
+    const result = (verdict: LinearizabilityVerdict): SearchResult => ({
+      verdict,
+      steps: this.#steps,
+      longest,
+    })
+    let isWorthTrying = this.#arrive()
+    while (this.#answered.first !== undefined) {
+      if (this.#steps > this.#stepsMax) return result('unknown')
+      if (isWorthTrying && this.#takeNext()) {
+        isWorthTrying = this.#arrive()
+        continue
+      }
+      // Nothing may come before the first return: the last choice was wrong.
+      if (this.#choices.length > longest.length) longest = places()
+      if (!this.#goBack()) return result('not linearizable')
+      isWorthTrying = true
     }
-    tried.add(position)
-    undo.push({ call: place, state, key })
-    state = next
-    key = nextKey
-    if (call.answer !== undefined) left--
+    longest = places()
+    return result('linearizable')
+  }
+
+  /** Takes all reads that may come here. False when the position they lead to was tried before. */
+  #arrive(): boolean {
+    for (let node = this.#answered.first; node !== undefined; ) {
+      const deadline = this.#answered.first?.returnedAt ?? 0
+      if (node.calledFrom > deadline) break
+      const isFitting = node.calledAt <= deadline && this.#isRead(node.place)
+      const next = isFitting ? this.#step(node.place) : undefined
+      if (next === undefined) {
+        node = node.next
+        continue
+      }
+      this.#take(node.place, node, 0, true, next)
+      // Its return may have been what kept the others back.
+      node = this.#answered.first
+    }
+    this.#node = this.#answered.first
+    this.#nextOpen = 0
+    return this.#tried.addUnlessCovered(`${this.#taken.text()}|${this.#key}`, this.#takenOpen)
+  }
+
+  /** Takes the next call that may come first here; false when there is none. */
+  #takeNext(): boolean {
+    const deadline = this.#answered.first?.returnedAt ?? 0
+    for (let node = this.#node; node !== undefined && node.calledFrom <= deadline; node = node.next) {
+      const isFitting = node.calledAt <= deadline && !this.#isRead(node.place)
+      const next = isFitting ? this.#step(node.place) : undefined
+      if (next === undefined) continue
+      this.#take(node.place, node, 0, false, next)
+      return true
+    }
+    for (let i = this.#nextOpen; i < this.#open.length; i++) {
+      const place = present(this.#open[i], 'inside')
+      if ((this.#calls[place]?.calledAt ?? 0) > deadline) break
+      const next = this.#takenOpen.has(i) ? undefined : this.#step(place)
+      // A call that nobody had an answer to and that changes nothing need not have happened.
+      if (next === undefined || next.key === this.#key) continue
+      this.#take(place, undefined, i, false, next)
+      return true
+    }
+    return false
+  }
+
+  #isRead(place: number): boolean {
+    const { input, answer } = present(this.#calls[place], 'choices are of calls')
+    return answer !== undefined && this.#model.isRead(input, answer.output)
+  }
+
+  #step(place: number): { state: State; key: string } | undefined {
+    this.#steps++
+    const { input, answer } = present(this.#calls[place], 'choices are of calls')
+    const state = this.#model.step(this.#state, input, answer?.output)
+    return state === undefined ? undefined : { state, key: this.#model.key(state) }
+  }
+
+  #take(
+    place: number,
+    node: ListedCall | undefined,
+    openPlace: number,
+    isForced: boolean,
+    next: { state: State; key: string },
+  ): void {
+    this.#choices.push({ place, node, openPlace, isForced, state: this.#state, key: this.#key })
+    if (node === undefined) this.#takenOpen.toggle(openPlace)
+    else {
+      this.#taken.toggle(place)
+      this.#answered.lift(node)
+    }
+    this.#state = next.state
+    this.#key = next.key
+  }
+
+  /** Takes the last choice back, so that the one after it is tried; false when there is none. */
+  #goBack(): boolean {
+    for (let last = this.#choices.pop(); last !== undefined; last = this.#choices.pop()) {
+      this.#state = last.state
+      this.#key = last.key
+      if (last.node === undefined) this.#takenOpen.toggle(last.openPlace)
+      else {
+        this.#taken.toggle(last.place)
+        this.#answered.unlift(last.node)
+      }
+      this.#node = last.node?.next
+      this.#nextOpen = last.node === undefined ? last.openPlace + 1 : 0
+      if (!last.isForced) return true
+    }
+    return false
+  }
+}
+
+/** Positions of the search: which answered calls are taken, the state, and which calls without an answer it needed. */
+class TriedPositions {
+  readonly #needed = new Map<string, PlaceSet[]>()
+
+  /** False when the position was tried with no other calls without an answer: they could all still be taken there. */
+  addUnlessCovered(position: string, needed: PlaceSet): boolean {
+    const others = this.#needed.get(position)
+    if (others === undefined) {
+      this.#needed.set(position, [needed.copy()])
+      return true
+    }
+    if (others.some((other) => needed.includes(other))) return false
+    others.push(needed.copy())
     return true
   }
-
-  while (left > 0) {
-    if (event !== undefined && !event.isReturn) {
-      if (steps++ >= stepsMax) return result('unknown')
-      if (take(event.call)) {
-        list.lift(event.call)
-        event = list.first
-      } else {
-        event = event.next
-      }
-      continue
-    }
-    // A return that no call before it explains, or the end: the last choice was wrong.
-    if (undo.length > longest.length) longest = undo.map(({ call }) => call)
-    const last = undo.pop()
-    if (last === undefined) return result('not linearizable')
-    taken.toggle(last.call)
-    state = last.state
-    key = last.key
-    if (calls[last.call]?.answer !== undefined) left++
-    event = list.unlift(last.call)
-  }
-  longest = undo.map(({ call }) => call)
-  return result('linearizable')
 }
 
 /**
@@ -152,8 +278,12 @@ export function partitionCalls<Call>(
 class PlaceSet {
   readonly #words: Uint16Array
 
-  constructor(size: number) {
-    this.#words = new Uint16Array((size + 15) >> 4)
+  constructor(size: number, words = new Uint16Array((size + 15) >> 4)) {
+    this.#words = words
+  }
+
+  has(place: number): boolean {
+    return (((this.#words[place >> 4] ?? 0) >> (place & 15)) & 1) === 1
   }
 
   toggle(place: number): void {
@@ -161,72 +291,57 @@ class PlaceSet {
     this.#words[word] = (this.#words[word] ?? 0) ^ (1 << (place & 15))
   }
 
+  includes(other: PlaceSet): boolean {
+    return other.#words.every((word, i) => (word & ~(this.#words[i] ?? 0)) === 0)
+  }
+
+  copy(): PlaceSet {
+    return new PlaceSet(0, this.#words.slice())
+  }
+
   text(): string {
     return String.fromCharCode(...this.#words)
   }
 }
 
-interface ListedEvent {
-  readonly call: number
-  readonly isReturn: boolean
-  previous: ListedEvent | undefined
-  next: ListedEvent | undefined
+interface ListedCall {
+  readonly place: number
+  readonly calledAt: number
+  readonly returnedAt: number
+  /** The earliest call of this one and all that return later: none of them may come before it. */
+  readonly calledFrom: number
+  previous: ListedCall | undefined
+  next: ListedCall | undefined
 }
 
-/** Calls and returns in time order; taking a call lifts both out, and puts them back in reverse order. */
-class EventList {
-  first: ListedEvent | undefined
-  readonly #calls = new Map<number, ListedEvent>()
-  readonly #returns = new Map<number, ListedEvent>()
+/** Answered calls in the order of their returns. Lifted calls are put back in reverse order. */
+class AnsweredList {
+  first: ListedCall | undefined
 
   constructor(calls: readonly TimedCall<unknown, unknown>[]) {
-    const events: { event: ListedEvent; time: number }[] = []
-    const addEvent = (call: number, isReturn: boolean, time: number): void => {
-      const event: ListedEvent = { call, isReturn, previous: undefined, next: undefined }
-      const map = isReturn ? this.#returns : this.#calls
-      map.set(call, event)
-      events.push({ event, time })
-    }
-    for (const [position, call] of calls.entries()) {
-      addEvent(position, false, call.calledAt)
-      if (call.answer !== undefined) addEvent(position, true, call.answer.returnedAt)
-    }
-    // At equal times calls come before returns: the intervals are closed.
-    events.sort((a, b) => a.time - b.time || Number(a.event.isReturn) - Number(b.event.isReturn))
-    let previous: ListedEvent | undefined
-    for (const { event } of events) {
-      event.previous = previous
-      if (previous === undefined) this.first = event
-      else previous.next = event
-      previous = event
+    const timed = [...calls.entries()].flatMap(([place, { calledAt, answer }]) =>
+      answer === undefined ? [] : [{ place, calledAt, returnedAt: answer.returnedAt }],
+    )
+    timed.sort((left, right) => right.returnedAt - left.returnedAt || right.calledAt - left.calledAt)
+    let calledFrom = Number.POSITIVE_INFINITY
+    for (const call of timed) {
+      calledFrom = Math.min(calledFrom, call.calledAt)
+      const node: ListedCall = { ...call, calledFrom, previous: undefined, next: this.first }
+      if (this.first !== undefined) this.first.previous = node
+      this.first = node
     }
   }
 
-  lift(call: number): void {
-    this.#remove(present(this.#calls.get(call), 'the call is listed'))
-    const returned = this.#returns.get(call)
-    if (returned !== undefined) this.#remove(returned)
+  lift(node: ListedCall): void {
+    if (node.previous === undefined) this.first = node.next
+    else node.previous.next = node.next
+    if (node.next !== undefined) node.next.previous = node.previous
   }
 
-  /** Where to go on after the choice of `call` was taken back. */
-  unlift(call: number): ListedEvent | undefined {
-    const returned = this.#returns.get(call)
-    if (returned !== undefined) this.#insert(returned)
-    const called = present(this.#calls.get(call), 'the call is listed')
-    this.#insert(called)
-    return called.next
-  }
-
-  #remove(event: ListedEvent): void {
-    if (event.previous === undefined) this.first = event.next
-    else event.previous.next = event.next
-    if (event.next !== undefined) event.next.previous = event.previous
-  }
-
-  #insert(event: ListedEvent): void {
-    if (event.previous === undefined) this.first = event
-    else event.previous.next = event
-    if (event.next !== undefined) event.next.previous = event
+  unlift(node: ListedCall): void {
+    if (node.previous === undefined) this.first = node
+    else node.previous.next = node
+    if (node.next !== undefined) node.next.previous = node
   }
 }
 
@@ -242,6 +357,7 @@ export function registerModel(initial: string): SequentialModel<string, Register
   return {
     initial,
     key: (state) => state,
+    isRead: (input, output) => input.kind === 'read' || output === false,
     step: (state, input, output) => {
       switch (input.kind) {
         case 'write':

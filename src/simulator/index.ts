@@ -42,6 +42,7 @@ export {
   searchLinearization,
   type TimedCall,
 } from './check-linearizable.ts'
+export { checkTransactions, type TransactionHistory } from './check-transactions.ts'
 export {
   checkWatches,
   type RecordedWatch,

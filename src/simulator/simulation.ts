@@ -6,6 +6,7 @@
 import { SeededRandom } from '../base/index.ts'
 import { checkKv } from './check-kv.ts'
 import { checkLeases } from './check-lease.ts'
+import { checkTransactions } from './check-transactions.ts'
 import { checkWatches, type WatchRequest } from './check-watch.ts'
 import { type CallResult, ClientPaths, type Recorder, SimulatedClient } from './client.ts'
 import { SimulatedCluster } from './cluster.ts'
@@ -318,6 +319,7 @@ class Run {
       ...this.#cluster.checker.violations,
       ...this.#collector.violations,
       ...checkKv({ calls, log, sightings, leases: leases.map(({ id }) => id) }),
+      ...checkTransactions({ calls, log }),
       ...checkLeases(log, leases, allSightings(calls, sightings), clockRateMax),
       ...checkWatches(
         log,

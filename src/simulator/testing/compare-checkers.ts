@@ -68,6 +68,7 @@ export function drawSmallHistory(seed: number): DrawnHistory {
     size: random.between(1, 8),
     drawSpread: () => random.between(0, spread),
     isMixed: random.chance(0.5),
+    isUnique: false,
   })
   for (let changes = random.between(0, 5); changes > 0; changes--) history = mutateHistory(random, history)
   return { ...history, calls: history.calls.slice(0, 7) }

@@ -23,6 +23,8 @@ export interface DrawOptions {
   readonly drawSpread: () => number
   /** Serializable reads and what watchers saw are drawn too. */
   readonly isMixed: boolean
+  /** No two puts have the same value. */
+  readonly isUnique: boolean
 }
 
 export const drawnLease = 7n
@@ -51,7 +53,7 @@ export function drawHistory(random: SeededRandom, options: DrawOptions): DrawnHi
       hasLease = keys.length === 0
       advance(keys.map((key) => ({ kind: 'delete', key })))
     }
-    const request = drawRequest(random, id)
+    const request = drawRequest(random, id, options.isUnique)
     const isRange = request.kind === 'range'
     const isSerializable = options.isMixed && isRange && random.chance(0.3)
     const atRevision =
@@ -84,9 +86,9 @@ export function drawHistory(random: SeededRandom, options: DrawOptions): DrawnHi
   return history
 }
 
-function drawRequest(random: SeededRandom, id: number): ModelRequest {
+function drawRequest(random: SeededRandom, id: number, isUnique: boolean): ModelRequest {
   const key = random.pick(['a', 'b', 'c'])
-  const value = random.chance(0.2) ? 'same' : `v${id}`
+  const value = !isUnique && random.chance(0.2) ? 'same' : `v${id}`
   const put = { kind: 'put', key, value, lease: random.chance(0.15) ? drawnLease : 0n } as const
   switch (random.between(0, 6)) {
     case 0:
@@ -103,7 +105,7 @@ function drawRequest(random: SeededRandom, id: number): ModelRequest {
       const operand = random.between(0, 3)
       const compare = { key, end: '', target: 'version', result: 'equal', operand } as const
       const read = { kind: 'range', key, end: '', limit: 0 } as const
-      const other = { ...put, key: random.pick(['a', 'b', 'c']), lease: 0n }
+      const other = { ...put, key: random.pick(['a', 'b', 'c']), value: `${value}else`, lease: 0n }
       const failure = random.chance(0.3) ? [other] : [read]
       return { kind: 'transaction', compare: [compare], success: [put, read], failure }
     }
