@@ -54,36 +54,43 @@ export function searchLinearization<State, Input, Output>(
   return new Search(model, calls, stepsMax).run()
 }
 
-/** A call that was taken, and the state before it. */
-interface Choice<State> {
-  readonly place: number
-  /** Undefined: a call without an answer, at `openPlace` of their list. */
-  readonly node: ListedCall | undefined
-  readonly openPlace: number
-  /** A read: every order that goes on from here may as well begin with it, so that no other choice is worth trying. */
-  readonly isForced: boolean
+/** How many returns passed are worth one call fewer that was taken beyond them. */
+const beyondWeight = 2
+
+interface Position<State> {
+  /** Answered calls, by their places in the order of returns. */
+  readonly taken: PlaceSet
+  /** The first place of that order that is not taken: every later call must begin before it returned. */
+  first: number
+  /** Calls without an answer, by their places in their own order. */
+  readonly takenOpen: PlaceSet
   readonly state: State
   readonly key: string
+  /** How many calls were taken, and which of them here. */
+  size: number
+  readonly here: number[]
+  readonly before: Position<State> | undefined
 }
 
-/** Depth first; tried first is what must return first, and calls without an answer last. */
+/**
+ * Best first: the position that has passed the most returns with the fewest calls beyond them. So calls are put off
+ * until a return needs them, and a wrong choice early on is taken back before all that could follow it was tried.
+ */
 class Search<State, Input, Output> {
   readonly #model: SequentialModel<State, Input, Output>
   readonly #calls: readonly TimedCall<Input, Output>[]
   readonly #stepsMax: number
-  readonly #answered: AnsweredList
+  /** Places of the answered calls as they returned, and for each the earliest call from there on. */
+  readonly #answered: readonly number[]
+  readonly #calledFrom: readonly number[]
   /** Places of the calls without an answer, as they were called. */
   readonly #open: readonly number[]
-  readonly #taken: PlaceSet
-  readonly #takenOpen: PlaceSet
   readonly #tried = new TriedPositions()
-  readonly #choices: Choice<State>[] = []
-  #state: State
-  #key: string
+  /** By rank. */
+  readonly #waiting: Position<State>[][] = []
+  #bestRank = -1
   #steps = 0
-  /** What to try next: this call of the list, and after the last of them this one of `open`. */
-  #node: ListedCall | undefined
-  #nextOpen = 0
+  #longest: Position<State> | undefined
 
   constructor(
     model: SequentialModel<State, Input, Output>,
@@ -93,80 +100,123 @@ class Search<State, Input, Output> {
     this.#model = model
     this.#calls = calls
     this.#stepsMax = stepsMax
-    this.#answered = new AnsweredList(calls)
-    this.#open = [...calls.keys()]
-      .filter((place) => calls[place]?.answer === undefined)
-      .sort((left, right) => (calls[left]?.calledAt ?? 0) - (calls[right]?.calledAt ?? 0))
-    this.#taken = new PlaceSet(calls.length)
-    this.#takenOpen = new PlaceSet(this.#open.length)
-    this.#state = model.initial
-    this.#key = model.key(model.initial)
+    const places = [...calls.keys()]
+    const byCall = (left: number, right: number): number => this.#calledAt(left) - this.#calledAt(right)
+    this.#answered = places
+      .filter((place) => calls[place]?.answer !== undefined)
+      .sort((left, right) => this.#returnedAt(left) - this.#returnedAt(right) || byCall(left, right))
+    this.#open = places.filter((place) => calls[place]?.answer === undefined).sort(byCall)
+    let calledFrom = Number.POSITIVE_INFINITY
+    this.#calledFrom = this.#answered
+      .toReversed()
+      .map((place) => {
+        calledFrom = Math.min(calledFrom, this.#calledAt(place))
+        return calledFrom
+      })
+      .reverse()
   }
 
   run(): SearchResult {
-    let longest: number[] = []
-    const places = (): number[] => this.#choices.map(({ place }) => place)
-    const result = (verdict: LinearizabilityVerdict): SearchResult => ({
-      verdict,
-      steps: this.#steps,
-      longest,
-    })
-    let isWorthTrying = this.#arrive()
-    while (this.#answered.first !== undefined) {
-      if (this.#steps > this.#stepsMax) return result('unknown')
-      if (isWorthTrying && this.#takeNext()) {
-        isWorthTrying = this.#arrive()
-        continue
-      }
-      // Nothing may come before the first return: the last choice was wrong.
-      if (this.#choices.length > longest.length) longest = places()
-      if (!this.#goBack()) return result('not linearizable')
-      isWorthTrying = true
+    const { initial } = this.#model
+    let verdict: LinearizabilityVerdict = 'not linearizable'
+    let position: Position<State> | undefined = {
+      taken: new PlaceSet(this.#answered.length),
+      first: 0,
+      takenOpen: new PlaceSet(this.#open.length),
+      state: initial,
+      key: this.#model.key(initial),
+      size: 0,
+      here: [],
+      before: undefined,
     }
-    longest = places()
-    return result('linearizable')
+    this.#arrive(position)
+    for (position = this.#next(); position !== undefined; position = this.#next()) {
+      if (position.first === this.#answered.length) {
+        verdict = 'linearizable'
+        break
+      }
+      if (this.#steps > this.#stepsMax) {
+        verdict = 'unknown'
+        break
+      }
+      this.#goOn(position)
+    }
+    const longest: number[] = []
+    for (let at = position ?? this.#longest; at !== undefined; at = at.before) longest.unshift(...at.here)
+    return { verdict, steps: this.#steps, longest }
   }
 
-  /** Takes all reads that may come here. False when the position they lead to was tried before. */
-  #arrive(): boolean {
-    for (let node = this.#answered.first; node !== undefined; ) {
-      const deadline = this.#answered.first?.returnedAt ?? 0
-      if (node.calledFrom > deadline) break
-      const isFitting = node.calledAt <= deadline && this.#isRead(node.place)
-      const next = isFitting ? this.#step(node.place) : undefined
-      if (next === undefined) {
-        node = node.next
-        continue
-      }
-      this.#take(node.place, node, 0, true, next)
-      // Its return may have been what kept the others back.
-      node = this.#answered.first
-    }
-    this.#node = this.#answered.first
-    this.#nextOpen = 0
-    return this.#tried.addUnlessCovered(`${this.#taken.text()}|${this.#key}`, this.#takenOpen)
+  #calledAt(place: number): number {
+    return this.#calls[place]?.calledAt ?? 0
   }
 
-  /** Takes the next call that may come first here; false when there is none. */
-  #takeNext(): boolean {
-    const deadline = this.#answered.first?.returnedAt ?? 0
-    for (let node = this.#node; node !== undefined && node.calledFrom <= deadline; node = node.next) {
-      const isFitting = node.calledAt <= deadline && !this.#isRead(node.place)
-      const next = isFitting ? this.#step(node.place) : undefined
-      if (next === undefined) continue
-      this.#take(node.place, node, 0, false, next)
-      return true
+  #returnedAt(place: number): number {
+    return this.#calls[place]?.answer?.returnedAt ?? Number.POSITIVE_INFINITY
+  }
+
+  /** Tries each call that may come next. */
+  #goOn(position: Position<State>): void {
+    for (const i of this.#candidates(position)) {
+      const place = present(this.#answered[i], 'inside')
+      const next = this.#isRead(place) ? undefined : this.#step(position, place)
+      if (next !== undefined) this.#arrive({ ...next, taken: position.taken.with(i) })
     }
-    for (let i = this.#nextOpen; i < this.#open.length; i++) {
-      const place = present(this.#open[i], 'inside')
-      if ((this.#calls[place]?.calledAt ?? 0) > deadline) break
-      const next = this.#takenOpen.has(i) ? undefined : this.#step(place)
+    const deadline = this.#deadline(position)
+    for (const [i, place] of this.#open.entries()) {
+      if (this.#calledAt(place) > deadline) break
+      const next = position.takenOpen.has(i) ? undefined : this.#step(position, place)
       // A call that nobody had an answer to and that changes nothing need not have happened.
-      if (next === undefined || next.key === this.#key) continue
-      this.#take(place, undefined, i, false, next)
-      return true
+      if (next === undefined || next.key === position.key) continue
+      this.#arrive({ ...next, taken: position.taken.copy(), takenOpen: position.takenOpen.with(i) })
     }
-    return false
+  }
+
+  #deadline({ first }: Position<State>): number {
+    return this.#returnedAt(this.#answered[first] ?? -1)
+  }
+
+  /** Places in the order of returns of what may come first. */
+  *#candidates(position: Position<State>): Generator<number> {
+    const deadline = this.#deadline(position)
+    for (let i = position.first; i < this.#answered.length; i++) {
+      if (present(this.#calledFrom[i], 'one each') > deadline) return
+      const place = present(this.#answered[i], 'inside')
+      if (!position.taken.has(i) && this.#calledAt(place) <= deadline) yield i
+    }
+  }
+
+  /** Takes all reads that fit: every order that goes on from here may as well begin with them. Then it waits its turn. */
+  #arrive(position: Position<State>): void {
+    const { taken } = position
+    for (let isChanged = true; isChanged; ) {
+      while (taken.has(position.first)) position.first++
+      isChanged = false
+      for (const i of this.#candidates(position)) {
+        const place = present(this.#answered[i], 'inside')
+        if (!this.#isRead(place) || this.#step(position, place) === undefined) continue
+        taken.add(i)
+        position.here.push(place)
+        position.size++
+        // A return that is passed may let others begin.
+        isChanged ||= i === position.first
+      }
+    }
+    if (!this.#tried.addUnlessCovered(`${taken.text()}|${position.key}`, position.takenOpen)) return
+    if (position.size >= (this.#longest?.size ?? 0)) this.#longest = position
+    const beyond = position.size - position.first
+    const rank = Math.max(0, position.first + beyondWeight * (this.#calls.length - beyond))
+    const list = this.#waiting[rank] ?? []
+    this.#waiting[rank] = list
+    list.push(position)
+    this.#bestRank = Math.max(this.#bestRank, rank)
+  }
+
+  #next(): Position<State> | undefined {
+    for (; this.#bestRank >= 0; this.#bestRank--) {
+      const position = this.#waiting[this.#bestRank]?.pop()
+      if (position !== undefined) return position
+    }
+    return undefined
   }
 
   #isRead(place: number): boolean {
@@ -174,45 +224,12 @@ class Search<State, Input, Output> {
     return answer !== undefined && this.#model.isRead(input, answer.output)
   }
 
-  #step(place: number): { state: State; key: string } | undefined {
+  #step(before: Position<State>, place: number): Position<State> | undefined {
     this.#steps++
     const { input, answer } = present(this.#calls[place], 'choices are of calls')
-    const state = this.#model.step(this.#state, input, answer?.output)
-    return state === undefined ? undefined : { state, key: this.#model.key(state) }
-  }
-
-  #take(
-    place: number,
-    node: ListedCall | undefined,
-    openPlace: number,
-    isForced: boolean,
-    next: { state: State; key: string },
-  ): void {
-    this.#choices.push({ place, node, openPlace, isForced, state: this.#state, key: this.#key })
-    if (node === undefined) this.#takenOpen.toggle(openPlace)
-    else {
-      this.#taken.toggle(place)
-      this.#answered.lift(node)
-    }
-    this.#state = next.state
-    this.#key = next.key
-  }
-
-  /** Takes the last choice back, so that the one after it is tried; false when there is none. */
-  #goBack(): boolean {
-    for (let last = this.#choices.pop(); last !== undefined; last = this.#choices.pop()) {
-      this.#state = last.state
-      this.#key = last.key
-      if (last.node === undefined) this.#takenOpen.toggle(last.openPlace)
-      else {
-        this.#taken.toggle(last.place)
-        this.#answered.unlift(last.node)
-      }
-      this.#node = last.node?.next
-      this.#nextOpen = last.node === undefined ? last.openPlace + 1 : 0
-      if (!last.isForced) return true
-    }
-    return false
+    const state = this.#model.step(before.state, input, answer?.output)
+    if (state === undefined) return undefined
+    return { ...before, state, key: this.#model.key(state), size: before.size + 1, here: [place], before }
   }
 }
 
@@ -223,12 +240,9 @@ class TriedPositions {
   /** False when the position was tried with no other calls without an answer: they could all still be taken there. */
   addUnlessCovered(position: string, needed: PlaceSet): boolean {
     const others = this.#needed.get(position)
-    if (others === undefined) {
-      this.#needed.set(position, [needed.copy()])
-      return true
-    }
-    if (others.some((other) => needed.includes(other))) return false
-    others.push(needed.copy())
+    if (others === undefined) this.#needed.set(position, [needed])
+    else if (others.some((other) => needed.includes(other))) return false
+    else others.push(needed)
     return true
   }
 }
@@ -286,62 +300,27 @@ class PlaceSet {
     return (((this.#words[place >> 4] ?? 0) >> (place & 15)) & 1) === 1
   }
 
-  toggle(place: number): void {
+  add(place: number): void {
     const word = place >> 4
-    this.#words[word] = (this.#words[word] ?? 0) ^ (1 << (place & 15))
-  }
-
-  includes(other: PlaceSet): boolean {
-    return other.#words.every((word, i) => (word & ~(this.#words[i] ?? 0)) === 0)
+    this.#words[word] = (this.#words[word] ?? 0) | (1 << (place & 15))
   }
 
   copy(): PlaceSet {
     return new PlaceSet(0, this.#words.slice())
   }
 
+  with(place: number): PlaceSet {
+    const copy = this.copy()
+    copy.add(place)
+    return copy
+  }
+
+  includes(other: PlaceSet): boolean {
+    return other.#words.every((word, i) => (word & ~(this.#words[i] ?? 0)) === 0)
+  }
+
   text(): string {
     return String.fromCharCode(...this.#words)
-  }
-}
-
-interface ListedCall {
-  readonly place: number
-  readonly calledAt: number
-  readonly returnedAt: number
-  /** The earliest call of this one and all that return later: none of them may come before it. */
-  readonly calledFrom: number
-  previous: ListedCall | undefined
-  next: ListedCall | undefined
-}
-
-/** Answered calls in the order of their returns. Lifted calls are put back in reverse order. */
-class AnsweredList {
-  first: ListedCall | undefined
-
-  constructor(calls: readonly TimedCall<unknown, unknown>[]) {
-    const timed = [...calls.entries()].flatMap(([place, { calledAt, answer }]) =>
-      answer === undefined ? [] : [{ place, calledAt, returnedAt: answer.returnedAt }],
-    )
-    timed.sort((left, right) => right.returnedAt - left.returnedAt || right.calledAt - left.calledAt)
-    let calledFrom = Number.POSITIVE_INFINITY
-    for (const call of timed) {
-      calledFrom = Math.min(calledFrom, call.calledAt)
-      const node: ListedCall = { ...call, calledFrom, previous: undefined, next: this.first }
-      if (this.first !== undefined) this.first.previous = node
-      this.first = node
-    }
-  }
-
-  lift(node: ListedCall): void {
-    if (node.previous === undefined) this.first = node.next
-    else node.previous.next = node.next
-    if (node.next !== undefined) node.next.previous = node.previous
-  }
-
-  unlift(node: ListedCall): void {
-    if (node.previous === undefined) this.first = node
-    else node.previous.next = node
-    if (node.next !== undefined) node.next.previous = node
   }
 }
 
