@@ -29,7 +29,7 @@
 export { ClusterChecker, type NodeStatus } from './check-cluster.ts'
 export { checkKv, checkLog, type KvHistory } from './check-kv.ts'
 export { checkKvBySearch, type KvSearchOptions } from './check-kv-search.ts'
-export { checkLeases, type LeaseRecord } from './check-lease.ts'
+export { checkLeases, type LeaseCheckOptions, type LeasePeace, type LeaseRecord } from './check-lease.ts'
 export {
   isLinearizable,
   type LinearizabilityVerdict,
@@ -42,6 +42,7 @@ export {
   searchLinearization,
   type TimedCall,
 } from './check-linearizable.ts'
+export { checkSessions, type NumberedRequest } from './check-session.ts'
 export { checkTransactions, type TransactionHistory } from './check-transactions.ts'
 export {
   checkWatches,

@@ -320,7 +320,7 @@ class Run {
       ...this.#collector.violations,
       ...checkKv({ calls, log, sightings, leases: leases.map(({ id }) => id) }),
       ...checkTransactions({ calls, log }),
-      ...checkLeases(log, leases, allSightings(calls, sightings), clockRateMax),
+      ...checkLeases(log, leases, allSightings(calls, sightings), { clockRateMax }),
       ...checkWatches(
         log,
         this.#watchers.flatMap((watcher) => watcher.recorded),
