@@ -96,5 +96,12 @@ export type {
   SimulatedServer,
   StartServer,
 } from './server-seam.ts'
-export { describeRun, type SimulationResult, simulate, simulateTwice } from './simulation.ts'
+export {
+  checkHistory,
+  describeRun,
+  type RunHistory,
+  type SimulationResult,
+  simulate,
+  simulateTwice,
+} from './simulation.ts'
 export { createSimulatedTime, MachineClock } from './time.ts'

@@ -4,10 +4,10 @@
  * The same seed and options give the same run, event by event: `digest` proves it.
  */
 import { SeededRandom } from '../base/index.ts'
-import { checkKv } from './check-kv.ts'
-import { checkLeases } from './check-lease.ts'
+import { checkKv, type KvHistory } from './check-kv.ts'
+import { checkLeases, type LeaseRecord } from './check-lease.ts'
 import { checkTransactions } from './check-transactions.ts'
-import { checkWatches, type WatchRequest } from './check-watch.ts'
+import { checkWatches, type RecordedWatch, type WatchRequest } from './check-watch.ts'
 import { type CallResult, ClientPaths, type Recorder, SimulatedClient } from './client.ts'
 import { SimulatedCluster } from './cluster.ts'
 import type { RecordedCall, Sighting, Violation } from './history.ts'
@@ -35,6 +35,24 @@ export interface SimulationResult {
   readonly marks: ReadonlyMap<string, number>
   /** Starts of servers beyond the first of each. */
   readonly restarts: number
+  readonly history: RunHistory
+}
+
+/** All that was recorded and judged. */
+export interface RunHistory extends KvHistory {
+  readonly leaseRecords: readonly LeaseRecord[]
+  readonly watches: readonly RecordedWatch[]
+}
+
+/** What clients can see of broken promises in what they recorded. */
+export function checkHistory(history: RunHistory): Violation[] {
+  const { calls, log, sightings, leaseRecords, watches } = history
+  return [
+    ...checkKv(history),
+    ...checkTransactions(history),
+    ...checkLeases(log, leaseRecords, allSightings(calls, sightings), { clockRateMax }),
+    ...checkWatches(log, watches),
+  ]
 }
 
 /** Leases of the load live at most this long. */
@@ -305,8 +323,14 @@ class Run {
 
   #result(nemesis: Nemesis): SimulationResult {
     const { calls, leases } = this.#recorder
-    const log = this.#collector.records()
-    const sightings = this.#collector.sightings
+    const history: RunHistory = {
+      calls,
+      log: this.#collector.records(),
+      sightings: this.#collector.sightings,
+      leases: leases.map(({ id }) => id),
+      leaseRecords: leases,
+      watches: this.#watchers.flatMap((watcher) => watcher.recorded),
+    }
     for (const node of this.#cluster.nodes) {
       for (const facts of node.machine.disk.misuse)
         this.#report('a failed file is left alone', `${node.name}: ${facts}`)
@@ -318,13 +342,7 @@ class Run {
       ...this.#cluster.violations,
       ...this.#cluster.checker.violations,
       ...this.#collector.violations,
-      ...checkKv({ calls, log, sightings, leases: leases.map(({ id }) => id) }),
-      ...checkTransactions({ calls, log }),
-      ...checkLeases(log, leases, allSightings(calls, sightings), { clockRateMax }),
-      ...checkWatches(
-        log,
-        this.#watchers.flatMap((watcher) => watcher.recorded),
-      ),
+      ...checkHistory(history),
     ]
     const count = (kind: RecordedCall['outcome']['kind']): number =>
       calls.filter((call) => call.outcome.kind === kind).length
@@ -336,11 +354,12 @@ class Run {
       events: this.#scheduler.eventCount,
       virtualMs: this.#scheduler.now,
       calls: { answered: count('answered'), failed: count('failed'), unknown: count('unknown') },
-      revisions: log.length,
+      revisions: history.log.length,
       faults: nemesis.counts,
       changes: this.#operator?.counts ?? new Map(),
       marks: this.#cluster.marks,
       restarts: this.#cluster.nodes.reduce((sum, node) => sum + node.lives, 0) - this.#startedFirst,
+      history,
     }
   }
 }
