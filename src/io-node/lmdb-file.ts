@@ -1,11 +1,12 @@
+import { constants } from 'node:fs'
 import { open, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { QuorateError } from '../base/index.ts'
 
 /**
- * A look at the data file before lmdb opens it, for two things it does not do itself. A file that is no store makes
- * it crash the whole process, so such a file is refused here. And a file whose first commit never became durable may
- * hold anything after a power cut; nobody was told that anything is in it, so it is removed and made anew.
+ * A look at the files before lmdb opens them, for two things it does not do itself. A file that is no store, or cannot
+ * be opened, makes it crash the whole process, so it is refused here. And a file whose first commit never became durable
+ * may hold anything after a power cut; nobody was told that anything is in it, so it is removed and made anew.
  *
  * Layout (lmdb 3.5.6, its MDB_page and MDB_meta; a test holds it against a fresh file): pages 0 and 1 each begin with
  * a root, and the root of the last synced commit stands in the second half of page 0. In a root, from its start:
@@ -29,9 +30,13 @@ export async function markFailed(directory: string, reason: string): Promise<voi
   }
 }
 
-/** True: the store exists and was durable at least once. False: there is none now. Error: `data-damaged`. */
+/**
+ * True: the store exists and was durable at least once. False: there is none now. Error: `data-damaged`; what the system
+ * says when a file of the store cannot be opened.
+ */
 export async function prepareDataFile(directory: string): Promise<boolean> {
   const path = join(directory, dataFile)
+  for (const name of [dataFile, lockFile]) await tryToOpen(join(directory, name))
   const reason = await readHead(join(directory, failedFile))
   if (reason !== undefined) {
     const text = new TextDecoder().decode(reason).trim()
@@ -54,6 +59,15 @@ export async function prepareDataFile(directory: string): Promise<boolean> {
   await rm(path)
   await rm(join(directory, lockFile), { force: true })
   return false
+}
+
+/** As lmdb will open it, except that nothing is made. */
+async function tryToOpen(path: string): Promise<void> {
+  try {
+    await (await open(path, constants.O_RDWR)).close()
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
+  }
 }
 
 /** The first two pages of any size, or what there is of them; undefined when there is no file. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -222,6 +222,14 @@ test('a file that is no store is refused as damaged, a directory that cannot be 
     assert.equal((await readFile(path)).length, bytes.length, 'it is left as it was')
   }
   await assert.rejects(openLmdbStore(path), (error) => isQuorateError(error, 'disk-failed'))
+})
+
+test('a file of the store that cannot be opened is an error that can be caught', async (context) => {
+  for (const name of ['data.mdb', 'lock.mdb']) {
+    const directory = await makeDirectory(context)
+    await mkdir(join(directory, name))
+    await assert.rejects(openLmdbStore(directory), (error) => isQuorateError(error, 'disk-failed'))
+  }
 })
 
 test('a file whose first commit never became durable is made anew, any other is not touched', async (context) => {

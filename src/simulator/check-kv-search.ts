@@ -16,6 +16,7 @@ import {
 } from './check-linearizable.ts'
 import { describeCall, type RecordedCall, type Violation } from './history.ts'
 import {
+  describeEvent,
   describePair,
   describeResult,
   isInSpan,
@@ -25,8 +26,7 @@ import {
   type ModelPair,
   type ModelRequest,
   type ModelResult,
-  type SimpleRequest,
-  type SimpleResult,
+  operationsOf,
 } from './kv-model.ts'
 
 export interface KvSearchOptions {
@@ -44,6 +44,8 @@ interface KvOutput {
 }
 interface KvState {
   readonly kv: KvModel
+  /** All that ever happened, where calls look back; else empty. */
+  readonly past: string
   readonly key: string
 }
 type KvCall = TimedCall<KvInput, KvOutput> & { readonly recorded: RecordedCall | undefined }
@@ -58,7 +60,8 @@ export function checkKvBySearch(
 ): Violation[] {
   const calls = searchable(history, options)
   const parts = options.revisions === 'told' ? [calls] : partitionCalls(calls, keysTouched(calls))
-  const model = kvModel(options.revisions)
+  const isBackward = calls.some(({ input }) => input.kind === 'call' && looksBack(input.request))
+  const model = kvModel(options.revisions, isBackward)
   return parts.flatMap((part) => {
     const { verdict, steps, longest } = searchLinearization(model, part, options.stepsMax)
     if (verdict === 'linearizable') return []
@@ -111,9 +114,11 @@ function searchable(
 }
 
 function assertComparable(request: ModelRequest): void {
+  assert(!looksBack(request), 'a range at a revision needs the revisions')
   if (request.kind !== 'transaction') return
   const isFree = request.compare.every(({ target }) => target !== 'mod' && target !== 'create')
   assert(isFree, 'a comparison of revisions needs the revisions')
+  for (const step of [...request.success, ...request.failure]) assertComparable(step)
 }
 
 /** The keys that a call can see or change, of all that are ever put. */
@@ -122,7 +127,7 @@ function keysTouched(calls: readonly KvCall[]): (call: KvCall) => string[] {
   const leased = new Map<bigint, Set<string>>()
   for (const { input } of calls) {
     if (input.kind !== 'call') continue
-    for (const step of stepsOf(input.request)) {
+    for (const step of operationsOf(input.request)) {
       if (step.kind !== 'put') continue
       put.add(step.key)
       const keys = leased.get(step.lease) ?? new Set()
@@ -138,32 +143,37 @@ function keysTouched(calls: readonly KvCall[]): (call: KvCall) => string[] {
   }
 }
 
-function stepsOf(request: ModelRequest): SimpleRequest[] {
-  return request.kind === 'transaction' ? [...request.success, ...request.failure] : [request]
-}
-
 function spansOf(request: ModelRequest): KeySpan[] {
-  const compared = request.kind === 'transaction' ? request.compare : []
-  const steps = stepsOf(request).map((step) => (step.kind === 'put' ? { key: step.key, end: '' } : step))
-  return [...compared, ...steps]
+  if (request.kind === 'put') return [{ key: request.key, end: '' }]
+  if (request.kind !== 'transaction') return [request]
+  return [...request.compare, ...[...request.success, ...request.failure].flatMap(spansOf)]
 }
 
-function kvModel(revisions: KvSearchOptions['revisions']): SequentialModel<KvState, KvInput, KvOutput> {
+/** Whether an answer may depend on more than the newest state. */
+function looksBack(request: ModelRequest): boolean {
+  return operationsOf(request).some((step) => step.kind === 'range' && (step.variant?.revision ?? 0) !== 0)
+}
+
+function kvModel(
+  revisions: KvSearchOptions['revisions'],
+  isBackward: boolean,
+): SequentialModel<KvState, KvInput, KvOutput> {
   const textOf = (result: ModelResult): string =>
     describeResult(revisions === 'told' ? result : withoutRevisions(result))
-  const stateOf = (kv: KvModel): KvState => {
+  const stateOf = (kv: KvModel, past: string): KvState => {
     const pairs = kv.range({ key: '', end: '\0' })
-    if (revisions === 'ignored') return { kv, key: pairs.map((pair) => describePair(bare(pair))).join() }
-    return { kv, key: `${kv.revision} ${pairs.map(describePair).join()}` }
+    if (revisions === 'ignored')
+      return { kv, past, key: pairs.map((pair) => describePair(bare(pair))).join() }
+    return { kv, past, key: `${kv.revision} ${pairs.map(describePair).join()} ${past}` }
   }
   const after = (state: KvState, events: readonly ModelEvent[]): KvState => {
     if (events.length === 0) return state
     const kv = state.kv.copy()
     kv.apply({ revision: kv.revision + 1, events })
-    return stateOf(kv)
+    return stateOf(kv, isBackward ? `${state.past}; ${events.map(describeEvent).join()}` : '')
   }
   return {
-    initial: stateOf(new KvModel()),
+    initial: stateOf(new KvModel(), ''),
     key: (state) => state.key,
     isRead: (_input, { result }) => !saysItChanged(result),
     step: (state, input, output) => {
@@ -186,9 +196,18 @@ function kvModel(revisions: KvSearchOptions['revisions']): SequentialModel<KvSta
 }
 
 function withoutRevisions(result: ModelResult): ModelResult {
-  const strip = (one: SimpleResult): SimpleResult =>
-    one.kind === 'range' ? { ...one, pairs: one.pairs.map(bare) } : one
-  return result.kind === 'transaction' ? { ...result, results: result.results.map(strip) } : strip(result)
+  switch (result.kind) {
+    case 'transaction':
+      return { ...result, results: result.results.map(withoutRevisions) }
+    case 'range':
+      return { ...result, pairs: result.pairs.map(bare) }
+    case 'put':
+      return result.previous === undefined ? result : { ...result, previous: bare(result.previous) }
+    case 'delete':
+      return result.previous === undefined ? result : { ...result, previous: result.previous.map(bare) }
+    default:
+      return result
+  }
 }
 
 function bare(pair: ModelPair): ModelPair {

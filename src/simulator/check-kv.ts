@@ -14,7 +14,7 @@
  *    not begun when the read returned; and where it named a least revision, not of an older one.
  *
  * Cost: one pass over calls and records, each with its step of the model, and sorting by time. Only calls of unknown
- * outcome that delete are tried at each record that nothing else explains.
+ * outcome that delete or keep a value are tried at each record that nothing else explains.
  */
 import { assert, present } from '../base/index.ts'
 import { describeCall, describeRequest, type RecordedCall, type Sighting, type Violation } from './history.ts'
@@ -25,6 +25,7 @@ import {
   KvModel,
   type ModelEvent,
   type ModelResult,
+  operationsOf,
   type RevisionRecord,
 } from './kv-model.ts'
 
@@ -167,8 +168,8 @@ function replay(history: KvHistory, report: Report): { causes: Unclaimed[]; plac
 
 /** Whether the answer says that the call made its revision; else it only saw it. */
 export function saysItChanged(result: ModelResult): boolean {
-  const steps = result.kind === 'transaction' ? result.results : [result]
-  return steps.some((step) => step.kind === 'put' || (step.kind === 'delete' && step.deleted > 0))
+  if (result.kind === 'transaction') return result.results.some(saysItChanged)
+  return result.kind === 'put' || (result.kind === 'delete' && result.deleted > 0)
 }
 
 function isWrite({ outcome }: RecordedCall): boolean {
@@ -223,28 +224,38 @@ function checkOldReads(history: KvHistory, reads: ReadonlyMap<number, RecordedCa
 /** Writes of unknown outcome, found by what they may have done. */
 class UnknownWrites {
   readonly #byPut = new Map<string, RecordedCall[]>()
-  /** Equal requests do the same, so they are tried once. */
-  readonly #deleting = new Map<string, RecordedCall[]>()
+  /** Those that may delete or keep a value, and so cannot be known by one. Equal requests do the same: tried once. */
+  readonly #others = new Map<string, RecordedCall[]>()
 
   constructor(calls: readonly RecordedCall[]) {
     for (const call of calls) {
       if (call.outcome.kind !== 'unknown') continue
-      const { request } = call
-      const steps = request.kind === 'transaction' ? [...request.success, ...request.failure] : [request]
       const puts = new Set<string>()
-      for (const step of steps) if (step.kind === 'put') puts.add(putName(step.key, step.value))
+      let isOther = false
+      for (const step of operationsOf(call.request)) {
+        if (step.kind === 'put' && step.ignoreValue !== true) puts.add(putName(step.key, step.value))
+        else if (step.kind !== 'range') isOther = true
+      }
       for (const put of puts) add(this.#byPut, put, call)
-      if (steps.some((step) => step.kind === 'delete')) add(this.#deleting, describeRequest(request), call)
+      if (isOther) add(this.#others, describeRequest(call.request), call)
     }
   }
 
   /** The calls that would make exactly this record now. */
-  fitting(model: KvModel, record: RevisionRecord): RecordedCall[] {
+  fitting(model: KvModel, record: RevisionRecord): ReadonlySet<RecordedCall> {
     const fits = (call: RecordedCall): boolean =>
       sameEvents(model.evaluate(call.request).events, record.events)
     const put = record.events.find((event) => event.kind === 'put')
-    if (put !== undefined) return (this.#byPut.get(putName(put.pair.key, put.pair.value)) ?? []).filter(fits)
-    return [...this.#deleting.values()].filter(([first]) => first !== undefined && fits(first)).flat()
+    const found = new Set<RecordedCall>()
+    if (put !== undefined) {
+      const calls = this.#byPut.get(putName(put.pair.key, put.pair.value)) ?? []
+      for (const call of calls) if (fits(call)) found.add(call)
+    }
+    for (const calls of this.#others.values()) {
+      const [first] = calls
+      if (first !== undefined && fits(first)) for (const call of calls) found.add(call)
+    }
+    return found
   }
 }
 

@@ -22,8 +22,7 @@ function check(
     { revision: 2, seenAt: 10 },
     { revision: 4, seenAt: endSeenAt },
   ]
-  const options = peace === undefined ? { clockRateMax } : { clockRateMax, peace }
-  return checkLeases(log, [record], sightings, options).map(({ promise }) => promise)
+  return checkLeases(log, [record], sightings, clockRateMax, peace).map(({ promise }) => promise)
 }
 
 function verdict(lease: Partial<LeaseRecord>, endSeenAt: number): number {

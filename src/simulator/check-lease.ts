@@ -17,13 +17,7 @@ export interface LeaseRecord {
   readonly told?: { readonly remainingMs: number; readonly grantedMs: number }[]
 }
 
-export interface LeaseCheckOptions {
-  /** How much faster than true time a server's clock may run. */
-  readonly clockRateMax: number
-  /** Set when the history went on in peace long enough for forgotten leases to end. */
-  readonly peace?: LeasePeace
-}
-
+/** The time in which nothing keeps a forgotten lease from ending. */
 export interface LeasePeace {
   /** From then on there was one leader and a majority. */
   readonly since: number
@@ -37,7 +31,8 @@ export interface LeasePeace {
  * Never early: a lease lives at least its TTL from the beginning of every call that granted or renewed it and was
  * answered, whoever leads, unless it was revoked; so nobody sees its keys go or hears that it is gone earlier, and no
  * renewal is answered after its end. Ended when forgotten: in peace, its keys are gone a TTL and the promised delay after
- * the last call that may have extended it. Nobody is told more time than was granted.
+ * the last call that may have extended it. Nobody is told more time than was granted. `clockRateMax`: how much faster
+ * than true time a server's clock may run.
  *
  * In the history nothing but the end of its lease deletes a key that has one. Linear, but for sorting the sightings.
  */
@@ -45,7 +40,8 @@ export function checkLeases(
   log: readonly RevisionRecord[],
   leases: readonly LeaseRecord[],
   sightings: readonly Sighting[],
-  options: LeaseCheckOptions,
+  clockRateMax: number,
+  peace?: LeasePeace,
 ): Violation[] {
   const { ends, left } = replayLeases(log)
   const firstSeen = firstSightOf(sightings)
@@ -55,9 +51,9 @@ export function checkLeases(
       ...checkNotEarly(
         lease,
         end === undefined ? undefined : { revision: end, seenAt: firstSeen(end) },
-        options,
+        clockRateMax,
       ),
-      ...checkForgotten(lease, left.get(lease.id) ?? [], options),
+      ...checkForgotten(lease, left.get(lease.id) ?? [], clockRateMax, peace),
       ...checkTold(lease),
     ]
   })
@@ -66,7 +62,7 @@ export function checkLeases(
 function checkNotEarly(
   lease: LeaseRecord,
   end: { readonly revision: number; readonly seenAt: number } | undefined,
-  { clockRateMax }: LeaseCheckOptions,
+  clockRateMax: number,
 ): Violation[] {
   const seenAt = Math.min(end?.seenAt ?? Number.POSITIVE_INFINITY, ...(lease.goneAt ?? []))
   if (lease.revokedAt !== undefined && lease.revokedAt <= seenAt) return []
@@ -83,7 +79,8 @@ function checkNotEarly(
 function checkForgotten(
   lease: LeaseRecord,
   keys: readonly string[],
-  { clockRateMax, peace }: LeaseCheckOptions,
+  clockRateMax: number,
+  peace: LeasePeace | undefined,
 ): Violation[] {
   if (peace === undefined || keys.length === 0) return []
   const lastAt = Math.max(peace.since, ...lease.extendedAt, ...(lease.maybeExtendedAt ?? []))

@@ -14,10 +14,12 @@
  * edges. `internal`: a transaction does not see what it wrote itself. `version`: one write has two revisions.
  *
  * Values of puts must be unique in the history. What is left open is never called an anomaly: a missing key that was
- * deleted before may be of several versions, and gives no edge. Cost: linear in the calls and the pairs and absent keys
+ * deleted before may be of several versions, and gives no edge. Only where a put kept the value
+ * that was there, writers are known by the revision they were answered. Cost: linear in the calls and the pairs and absent keys
  * they read, but for sorting; and where cycles are, the edges of their knot for each edge of it.
  */
 import { present } from '../base/index.ts'
+import { saysItChanged } from './check-kv.ts'
 import { type Edge, Graph } from './cycles.ts'
 import { describeCall, type RecordedCall, type Violation } from './history.ts'
 import { isInSpan, type RevisionRecord } from './kv-model.ts'
@@ -84,6 +86,9 @@ class TransactionChecker {
   /** By key and revision. */
   readonly #versions = new Map<string, Map<number, Version>>()
   readonly #deletedKeys = new Set<string>()
+  /** Keys that may have one value in several versions. */
+  readonly #keptKeys = new Set<string>()
+  readonly #writersByRevision = new Map<number, number>()
   /** By key, in order. */
   readonly #orders = new Map<string, Version[]>()
   readonly #violations: Violation[] = []
@@ -94,6 +99,7 @@ class TransactionChecker {
       return { call, node: this.#addNode(describeCall(call)), steps: stepsOfCall(call) }
     })
     for (const transaction of this.#transactions) {
+      for (const key of transaction.steps.keeps) this.#keptKeys.add(key)
       for (const { key, value, state } of transaction.steps.puts) {
         this.#writes.set(nameOf(key, value), { transaction, state, revision: undefined })
       }
@@ -122,6 +128,14 @@ class TransactionChecker {
 
   /** What was read tells revisions best, then the log, then the answer of the writer. */
   #findVersions(): void {
+    for (const { call, node, steps } of this.#transactions) {
+      const { outcome } = call
+      if (outcome.kind !== 'answered' || !saysItChanged(outcome.result)) continue
+      this.#writersByRevision.set(outcome.revision, node)
+      for (const key of steps.keeps) {
+        this.#addVersion(key, { revision: outcome.revision, writer: node, isDeletion: false })
+      }
+    }
     for (const { call, steps } of this.#transactions) {
       for (const fault of steps.faults) this.#report('internal', `${describeCall(call)} ${fault}`)
       for (const { key, revision, value } of steps.reads) {
@@ -167,6 +181,11 @@ class TransactionChecker {
 
   /** Somebody says that this value was written at this revision. */
   #see(key: string, value: string, revision: number, seenBy: string): void {
+    if (this.#keptKeys.has(key)) {
+      const writer = this.#writersByRevision.get(revision) ?? this.#stranger(revision)
+      this.#addVersion(key, { revision, writer, isDeletion: false })
+      return
+    }
     const write = this.#writes.get(nameOf(key, value))
     if (write?.revision !== undefined) {
       if (write.revision === revision) return
@@ -216,7 +235,8 @@ class TransactionChecker {
 
   #linkReads({ node, steps }: Transaction): void {
     for (const { key, revision, value } of steps.reads) {
-      const written = value === undefined ? undefined : this.#writes.get(nameOf(key, value))?.revision
+      const isKnown = value !== undefined && !this.#keptKeys.has(key)
+      const written = isKnown ? this.#writes.get(nameOf(key, value))?.revision : undefined
       const version = this.#versions.get(key)?.get(revision ?? written ?? 0)
       if (version === undefined) continue
       this.#link('wr', version.writer, node, `${key} at ${version.revision}`)

@@ -6,7 +6,8 @@
  * Words. A *machine* has a disk, clocks and a name in the network; a *process* is one life of a program on it. The
  * *nemesis* injects faults; the *operator* changes the members. A *record* is everything one revision changed; the *log* is
  * all records. A *call* is what a client asked and was answered; its outcome may be unknown. A *sighting* is the moment
- * somebody saw a revision.
+ * somebody saw a revision. A *mark* is a rare state that a run has reached. A *place* in the product asks whether to do
+ * what is rare and legal (`Maybe` of io), and the run answers.
  *
  * Invariants.
  * 1. Nothing here asks the real world for anything: time, order and chance come from `Scheduler` and the seed. Two runs
@@ -23,13 +24,14 @@
  * revisions), Wing and Gong 1993 and Lowe 2017 (linearizability by search), "All File Systems Are Not Created Equal"
  * (OSDI 2014; what a crash leaves), "Can Applications Recover from fsync Failures?" (ATC 2020).
  *
- * Left out: misdirected writes and disks that lie about a sync; reordering inside a connection (TCP does not).
+ * Left out: a lost write at the very end of what a disk was told, and old copies of a disk that others still rely on: no
+ * member alone can know of them (docs/decisions/0040); reordering inside a connection (TCP does not).
  */
 
 export { ClusterChecker, type NodeStatus } from './check-cluster.ts'
 export { checkKv, checkLog, type KvHistory } from './check-kv.ts'
 export { checkKvBySearch, type KvSearchOptions } from './check-kv-search.ts'
-export { checkLeases, type LeaseCheckOptions, type LeasePeace, type LeaseRecord } from './check-lease.ts'
+export { checkLeases, type LeasePeace, type LeaseRecord } from './check-lease.ts'
 export {
   isLinearizable,
   type LinearizabilityVerdict,
@@ -62,6 +64,7 @@ export {
 } from './disk.ts'
 export { createSimulatedEntropy } from './entropy.ts'
 export type { CallOutcome, RecordedCall, Sighting, Violation } from './history.ts'
+export { type Happening, Journal, type Told } from './journal.ts'
 export {
   describeEvent,
   emptyRevision,
@@ -73,35 +76,49 @@ export {
   type ModelPair,
   type ModelRequest,
   type ModelResult,
+  type ModelTransaction,
   type RevisionRecord,
   type SimpleRequest,
   type SimpleResult,
 } from './kv-model.ts'
 export { type MachineWorld, SimulatedMachine } from './machine.ts'
+export { type Mark, marks, marksNotReached } from './marks.ts'
 export { type NetworkFaults, SimulatedNetwork } from './network.ts'
 export { drawOptions, type FaultKind, faultKinds, type SimulationOptions } from './options.ts'
 export { SimulatedProcess } from './process.ts'
 export { startQuorate } from './quorate-server.ts'
 export { reduceRun } from './reduce.ts'
 export { type ScheduledEvent, Scheduler } from './scheduler.ts'
-export type {
-  ListedMember,
-  MembersRequest,
-  ServerAnswer,
-  ServerMember,
-  ServerRequest,
-  ServerSetup,
-  ServerTuning,
-  ServerWatchMessage,
-  SimulatedServer,
-  StartServer,
+export {
+  type CallTerms,
+  type HashAnswer,
+  type KeepAliveListener,
+  type LeaseAnswer,
+  type ListedMember,
+  type MembersRequest,
+  type ServerAnswer,
+  type ServerKeepAliveStream,
+  type ServerMember,
+  ServerRefusal,
+  type ServerRequest,
+  type ServerSetup,
+  type ServerTuning,
+  type ServerWatchMessage,
+  type ServerWatchRequest,
+  type ServerWatchStream,
+  type SimulatedServer,
+  type StartServer,
+  type WatchListener,
 } from './server-seam.ts'
 export {
   checkHistory,
   describeRun,
   type RunHistory,
+  repeats,
   type SimulationResult,
   simulate,
   simulateTwice,
 } from './simulation.ts'
+export { tellStory } from './story.ts'
 export { createSimulatedTime, MachineClock } from './time.ts'
+export { LogCollector, wholeSpan } from './watcher.ts'

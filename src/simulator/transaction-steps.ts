@@ -4,8 +4,10 @@ import {
   isInSpan,
   type KeySpan,
   type ModelCompare,
+  type ModelPair,
+  type ModelRequest,
+  type ModelResult,
   type SimpleRequest,
-  type SimpleResult,
 } from './kv-model.ts'
 
 /** `replaced`: by a later step of the same transaction. `not made`: it failed, or it is in the branch not taken. */
@@ -13,6 +15,8 @@ export type PutState = 'written' | 'replaced' | 'not made'
 
 export interface TransactionSteps {
   readonly puts: readonly { readonly key: string; readonly value: string; readonly state: PutState }[]
+  /** Keys that it wrote again with the value they had. */
+  readonly keeps: readonly string[]
   /** Spans of which an answered call deleted something. */
   readonly deletions: readonly KeySpan[]
   /** Versions of others that it saw, by revision, value or both. */
@@ -26,31 +30,59 @@ export interface TransactionSteps {
 type Draft = { -readonly [Name in keyof TransactionSteps]: TransactionSteps[Name][number][] }
 
 export function stepsOfCall({ request, outcome }: RecordedCall): TransactionSteps {
-  const draft: Draft = { puts: [], deletions: [], reads: [], absences: [], faults: [] }
-  const isBranched = request.kind === 'transaction'
-  const branches = isBranched ? [request.success, request.failure] : [[request]]
+  const draft: Draft = { puts: [], keeps: [], deletions: [], reads: [], absences: [], faults: [] }
   if (outcome.kind === 'answered') {
-    const { result } = outcome
-    const succeeded = result.kind === 'transaction' && result.succeeded
-    const results = result.kind === 'transaction' ? result.results : [result]
-    const made = isBranched ? (succeeded ? request.success : request.failure) : [request]
-    if (isBranched && succeeded) for (const compare of request.compare) addCompare(draft, compare)
-    addMade(draft, made, results)
-    for (const branch of branches) if (isBranched && branch !== made) addPuts(draft, branch, false)
-    addPuts(draft, made, true)
-  } else for (const branch of branches) addPuts(draft, branch, outcome.kind === 'unknown')
+    const made = madeSteps(draft, request, outcome.result)
+    const steps = made.map(({ step }) => step)
+    addMade(draft, made)
+    addPuts(draft, steps, 'written')
+  } else addEither(draft, request, outcome.kind === 'unknown' ? 'written' : 'not made')
   return draft
 }
 
-function addPuts(draft: Draft, branch: readonly SimpleRequest[], isMade: boolean): void {
-  for (const [i, step] of branch.entries()) {
+interface MadeStep {
+  readonly step: SimpleRequest
+  readonly result: ModelResult | undefined
+}
+
+/** What was done, one after the other; what was in the other branches goes to the draft, as do comparisons that held. */
+function madeSteps(draft: Draft, request: ModelRequest, result: ModelResult | undefined): MadeStep[] {
+  if (result?.kind === 'refused') {
+    addEither(draft, request, 'not made')
+    return []
+  }
+  if (request.kind !== 'transaction') return [{ step: request, result }]
+  const succeeded = result?.kind === 'transaction' && result.succeeded
+  const results = result?.kind === 'transaction' ? result.results : []
+  const [made, other] = succeeded ? [request.success, request.failure] : [request.failure, request.success]
+  if (succeeded) for (const compare of request.compare) addCompare(draft, compare)
+  for (const step of other) addEither(draft, step, 'not made')
+  return made.flatMap((step, i) => madeSteps(draft, step, results[i]))
+}
+
+/** Whichever branches were taken. */
+function addEither(draft: Draft, request: ModelRequest, state: PutState): void {
+  if (request.kind !== 'transaction') {
+    addPuts(draft, [request], state)
+    return
+  }
+  for (const branch of [request.success, request.failure]) {
+    const simple = branch.filter((step) => step.kind !== 'transaction')
+    addPuts(draft, simple, state)
+    for (const step of branch) if (step.kind === 'transaction') addEither(draft, step, state)
+  }
+}
+
+function addPuts(draft: Draft, steps: readonly SimpleRequest[], state: PutState): void {
+  for (const [i, step] of steps.entries()) {
     if (step.kind !== 'put') continue
     const { key, value } = step
-    const isReplaced = branch.slice(i + 1).some((later) => {
+    const isReplaced = steps.slice(i + 1).some((later) => {
       if (later.kind === 'put') return later.key === key
       return later.kind === 'delete' && isInSpan(key, later)
     })
-    draft.puts.push({ key, value, state: isMade ? (isReplaced ? 'replaced' : 'written') : 'not made' })
+    if (step.ignoreValue === true) draft.keeps.push(key)
+    else draft.puts.push({ key, value, state: isReplaced && state === 'written' ? 'replaced' : state })
   }
 }
 
@@ -62,40 +94,54 @@ function addCompare(draft: Draft, { key, end, target, result, operand }: ModelCo
   else if (target === 'mod') draft.reads.push({ key, revision: Number(operand) })
 }
 
-function addMade(draft: Draft, steps: readonly SimpleRequest[], results: readonly SimpleResult[]): void {
-  const own = new Map<string, string>()
-  const deleted: KeySpan[] = []
-  for (const [i, step] of steps.entries()) {
-    const result = results[i]
-    if (step.kind === 'put') own.set(step.key, step.value)
-    else if (step.kind === 'delete') {
-      for (const key of own.keys()) if (isInSpan(key, step)) own.delete(key)
-      deleted.push(step)
-      if (result?.kind === 'delete' && result.deleted > 0) draft.deletions.push(step)
-    } else if (result?.kind === 'range') addRange(draft, step, result, own, deleted)
+/** What a transaction did itself so far. */
+interface Own {
+  /** Undefined: a value that it kept and cannot know. */
+  readonly puts: Map<string, string | undefined>
+  readonly deleted: KeySpan[]
+}
+
+function addMade(draft: Draft, made: readonly MadeStep[]): void {
+  const own: Own = { puts: new Map(), deleted: [] }
+  for (const { step, result } of made) {
+    if (step.kind === 'put') {
+      if (result?.kind === 'put' && result.previous !== undefined) addPair(draft, result.previous, own)
+      own.puts.set(step.key, step.ignoreValue === true ? undefined : step.value)
+    } else if (step.kind === 'delete') {
+      if (result?.kind !== 'delete') continue
+      for (const pair of result.previous ?? []) addPair(draft, pair, own)
+      for (const key of [...own.puts.keys()]) if (isInSpan(key, step)) own.puts.delete(key)
+      own.deleted.push(step)
+      if (result.deleted > 0) draft.deletions.push(step)
+    } else if (result?.kind === 'range' && (step.variant?.revision ?? 0) === 0) {
+      addRange(draft, step, result, own)
+    }
   }
+}
+
+function addPair(draft: Draft, { key, value, modRevision }: ModelPair, own: Own): void {
+  const written = own.puts.get(key)
+  if (own.puts.has(key)) {
+    if (written === undefined || written === value) return
+    draft.faults.push(`wrote ${key}=${written} and then read ${value}`)
+  } else if (own.deleted.some((one) => isInSpan(key, one))) {
+    draft.faults.push(`deleted ${key} and then read ${value}`)
+  } else draft.reads.push({ key, revision: modRevision, value })
 }
 
 function addRange(
   draft: Draft,
-  span: KeySpan,
-  { pairs, count }: SimpleResult & { readonly kind: 'range' },
-  own: ReadonlyMap<string, string>,
-  deleted: readonly KeySpan[],
+  span: SimpleRequest & { readonly kind: 'range' },
+  { pairs, count }: ModelResult & { readonly kind: 'range' },
+  own: Own,
 ): void {
-  for (const { key, value, modRevision } of pairs) {
-    const written = own.get(key)
-    if (written !== undefined) {
-      if (written !== value) draft.faults.push(`wrote ${key}=${written} and then read ${value}`)
-    } else if (deleted.some((one) => isInSpan(key, one)))
-      draft.faults.push(`deleted ${key} and then read ${value}`)
-    else draft.reads.push({ key, revision: modRevision, value })
-  }
-  // With a limit, the keys that are not here may be behind it.
+  if (span.variant?.keysOnly !== true) for (const pair of pairs) addPair(draft, pair, own)
+  // With a limit or a filter, the keys that are not here may be there nevertheless.
   if (pairs.length !== count) return
   const present = new Set(pairs.map(({ key }) => key))
-  for (const key of own.keys()) {
+  for (const key of own.puts.keys()) {
     if (isInSpan(key, span) && !present.has(key)) draft.faults.push(`wrote ${key} and then did not find it`)
   }
-  if (deleted.length === 0) draft.absences.push({ span, present: new Set([...present, ...own.keys()]) })
+  if (own.deleted.length > 0) return
+  draft.absences.push({ span, present: new Set([...present, ...own.puts.keys()]) })
 }

@@ -217,8 +217,10 @@ export function mutateResult(random: SeededRandom, result: ModelResult): ModelRe
       return { kind: 'delete', deleted: 1 }
     case 'delete':
       return { ...result, deleted: result.deleted + 1 }
-    default:
+    case 'transaction':
       return { ...result, succeeded: !result.succeeded }
+    default:
+      return { kind: 'put' }
   }
 }
 

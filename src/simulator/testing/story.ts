@@ -34,6 +34,10 @@ export class Story {
       appendBytesMax: 65_536,
       inflightMax: 64,
       windowBytesMax: 256,
+      flushIntervalMs: 50,
+      queueMax: 16_384,
+      uncommittedBytesMax: 1_048_576,
+      leaseCheckpointMs: 300_000,
       ...change.tuning,
     }
     const options = {
@@ -41,6 +45,8 @@ export class Story {
       nodes: change.nodes ?? 3,
       members: change.members ?? false,
       networkDelayMs: 0.5,
+      healsMajority: false,
+      maybe: [],
       tuning,
     }
     this.cluster = new SimulatedCluster({
