@@ -16,7 +16,8 @@
  * 3. A dead process hears nothing; a paused one hears everything later, in order.
  * 4. A connection delivers a prefix of what was written, in order, never with a hole.
  * 5. Checkers are functions of recorded histories: they accept every correct one, and their tests change one value and
- *    see it refused.
+ *    see it refused. Those of linearizability say what trying every order says. They need nothing of this room: a
+ *    history of real processes is judged as well, with times in milliseconds of the one clock of its clients.
  * 6. A server comes in through `StartServer`; the simulation knows nothing of how it works.
  *
  * Sources: FoundationDB's and TigerBeetle's simulators (the idea), etcd's robustness tests (what to check of watches and
@@ -29,15 +30,22 @@
 
 export { ClusterChecker, type NodeStatus } from './check-cluster.ts'
 export { checkKv, checkLog, type KvHistory } from './check-kv.ts'
-export { checkLeases, type LeaseRecord } from './check-lease.ts'
+export { checkKvBySearch, type KvSearchOptions } from './check-kv-search.ts'
+export { checkLeases, type LeasePeace, type LeaseRecord } from './check-lease.ts'
 export {
   isLinearizable,
+  type LinearizabilityVerdict,
+  partitionCalls,
   type RegisterInput,
   type RegisterOutput,
   registerModel,
+  type SearchResult,
   type SequentialModel,
+  searchLinearization,
   type TimedCall,
 } from './check-linearizable.ts'
+export { checkSessions, type NumberedRequest } from './check-session.ts'
+export { checkTransactions, type TransactionHistory } from './check-transactions.ts'
 export {
   checkWatches,
   type RecordedWatch,
@@ -103,7 +111,9 @@ export {
   type WatchListener,
 } from './server-seam.ts'
 export {
+  checkHistory,
   describeRun,
+  type RunHistory,
   repeats,
   type SimulationResult,
   simulate,
