@@ -254,6 +254,7 @@ export class SimulatedCluster {
         promise: 'a server stops only for a reason',
         facts: `${node.name}: ${explain(reason)}`,
       })
+      this.#journal?.broken(this.scheduler.now)
     }
     this.kill(node)
     this.#startLater(node)
@@ -296,11 +297,13 @@ export class SimulatedCluster {
   }
 
   #observe(): void {
+    const known = this.checker.violations.length
     for (const { node, number, server } of this.serving) {
       // A paused server cannot say anything.
       if (node.machine.isPaused) continue
       this.checker.observe(node.name, number, present(server, 'it serves').status())
     }
+    if (this.checker.violations.length > known) this.#journal?.broken(this.scheduler.now)
     this.scheduler.after(observeEveryMs, () => this.#observe())
   }
 }

@@ -335,11 +335,12 @@ class Run {
         this.#report('a failed file is left alone', `${node.name}: ${facts}`)
     }
     const violations = [
-      ...this.#violations,
+      // What broke at its moment comes before what came of it.
+      ...this.#cluster.checker.violations,
+      ...this.#cluster.violations,
       ...this.#recorder.violations,
       ...(this.#operator?.violations ?? []),
-      ...this.#cluster.violations,
-      ...this.#cluster.checker.violations,
+      ...this.#violations,
       ...this.#collector.violations,
       ...checkKv({ calls, log, sightings, leases: leases.map(({ id }) => id) }),
       ...checkLeases(log, leases, allSightings(calls, sightings), clockRateMax),
