@@ -23,6 +23,8 @@ function speedOptions(chaosMs: number): SimulationOptions {
     rot: false,
     members: false,
     networkDelayMs: 0.5,
+    healsMajority: false,
+    maybe: [],
     tuning: {
       heartbeatMs: 100,
       electionMs: 1_000,
@@ -31,6 +33,10 @@ function speedOptions(chaosMs: number): SimulationOptions {
       appendBytesMax: 1024 * 1024,
       inflightMax: 64,
       windowBytesMax: 32 * 1024 * 1024,
+      flushIntervalMs: 100,
+      queueMax: 16_384,
+      uncommittedBytesMax: 128 * 1024 * 1024,
+      leaseCheckpointMs: 300_000,
     },
   }
 }
