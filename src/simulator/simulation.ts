@@ -383,14 +383,15 @@ class Run {
         this.#report('a failed file is left alone', `${node.name}: ${facts}`)
     }
     const violations = [
-      ...this.#violations,
+      // What broke at its moment comes before what came of it.
+      ...this.#cluster.checker.violations,
+      ...this.#cluster.violations,
       ...this.#recorder.violations,
       ...this.#paths.violations,
       ...this.#browsers.flatMap((browser) => browser.violations),
       ...checkHashes(this.#recorder.hashes),
       ...(this.#operator?.violations ?? []),
-      ...this.#cluster.violations,
-      ...this.#cluster.checker.violations,
+      ...this.#violations,
       ...this.#collector.violations,
       ...checkHistory(history),
     ]
