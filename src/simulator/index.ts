@@ -18,6 +18,9 @@
  * 5. Checkers are functions of recorded histories: they accept every correct one, and their tests change one value and
  *    see it refused.
  * 6. A server comes in through `StartServer`; the simulation knows nothing of how it works.
+ * 7. Quorate is asked by a client of the etcd API: what it is asked is encoded, passes the services of `etcd` over the seam
+ *    of `grpc`, and is decoded, metadata and refusals with it. Only the transport is missing (door.ts). What a refusal
+ *    says of its outcome is held against the history: `none` is nowhere in it.
  *
  * Sources: FoundationDB's and TigerBeetle's simulators (the idea), etcd's robustness tests (what to check of watches and
  * revisions), Wing and Gong 1993 and Lowe 2017 (linearizability by search), "All File Systems Are Not Created Equal"
