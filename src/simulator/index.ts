@@ -19,6 +19,9 @@
  *    see it refused. Those of linearizability say what trying every order says. They need nothing of this room: a
  *    history of real processes is judged as well, with times in milliseconds of the one clock of its clients.
  * 6. A server comes in through `StartServer`; the simulation knows nothing of how it works.
+ * 7. Quorate is asked by a client of the etcd API: what it is asked is encoded, passes the services of `etcd` over the seam
+ *    of `grpc`, and is decoded, metadata and refusals with it. Only the transport is missing (door.ts). What a refusal
+ *    says of its outcome is held against the history: `none` is nowhere in it.
  *
  * Sources: FoundationDB's and TigerBeetle's simulators (the idea), etcd's robustness tests (what to check of watches and
  * revisions), Wing and Gong 1993 and Lowe 2017 (linearizability by search), "All File Systems Are Not Created Equal"
