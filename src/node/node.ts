@@ -12,7 +12,9 @@ import {
   type Disk,
   type Entropy,
   type Logger,
+  type Maybe,
   type Network,
+  never,
   randomU32,
   randomU64,
   type Time,
@@ -58,6 +60,8 @@ export interface NodeOptions<Result> {
   readonly time: Time
   readonly entropy: Entropy
   readonly logger: Logger
+  /** Default: never. */
+  readonly maybe?: Maybe
   readonly dataDirectory: string
   readonly name: string
   /** This member's peer URLs, as the others know them. */
@@ -278,6 +282,7 @@ class RunningNode<Result> implements QuorateNode<Result> {
   async #open(): Promise<void> {
     const { disk, time, logger, dataDirectory, limits, entropy, segmentBytesMax, listenPeerAddress } =
       this.#options
+    const { maybe = never } = this.#options
     const { clusterId, nodeId, directoryId, isReady, isJoined } = this.#identity
     const logDirectory = `${dataDirectory}/wal`
     if (isReady && !((await disk.exists(logDirectory)) && (await disk.list(logDirectory)).length > 0)) {
@@ -291,6 +296,7 @@ class RunningNode<Result> implements QuorateNode<Result> {
       disk,
       time,
       logger,
+      maybe,
       directory: logDirectory,
       clusterId,
       nodeId,
@@ -331,6 +337,7 @@ class RunningNode<Result> implements QuorateNode<Result> {
       seed: this.#random.nextU32(),
       time,
       logger,
+      maybe,
       limits,
       log,
       snapshots,
@@ -513,13 +520,14 @@ class RunningNode<Result> implements QuorateNode<Result> {
   }
 
   #dial(id: NodeId): PeerChannel {
-    const { network, time, logger, limits } = this.#options
+    const { network, time, logger, limits, maybe = never } = this.#options
     const { clusterId, nodeId, directoryId } = this.#identity
     const peer = formatId(id)
     return new PeerChannel({
       network,
       time,
       logger,
+      maybe,
       random: this.#random.fork(),
       peer: id,
       addresses: () => this.#dialAddresses(id),

@@ -13,6 +13,8 @@ export interface NodeStatus {
   readonly term: number
   readonly commitIndex: number
   readonly appliedIndex: number
+  /** End of the log in memory, where the node can tell. */
+  readonly lastIndex?: number
   /** State digest at the applied index. */
   readonly digest: number
   /** Chain at the commit index, where the node can tell. */
@@ -39,6 +41,7 @@ export class ClusterChecker {
   readonly #chains = new Map<number, { chain: number; node: string }>()
   readonly #digests = new Map<number, { digest: number; node: string }>()
   readonly #members = new Map<number, { members: string; node: string }>()
+  readonly #memberTexts = new WeakMap<readonly ListedMember[], string>()
   readonly #past: Past
   readonly #places = new Map<NodeId, Place>()
 
@@ -109,8 +112,18 @@ export class ClusterChecker {
       )
     }
     if (status.members !== undefined) {
-      this.#compareMembers(node, status.appliedIndex, describeMembers(status.members))
+      this.#compareMembers(node, status.appliedIndex, this.#textOf(status.members))
     }
+  }
+
+  /** A list that is shown again is the same object as a rule. */
+  #textOf(members: readonly ListedMember[]): string {
+    let text = this.#memberTexts.get(members)
+    if (text === undefined) {
+      text = describeMembers(members)
+      this.#memberTexts.set(members, text)
+    }
+    return text
   }
 
   #compareMembers(node: string, index: number, members: string): void {

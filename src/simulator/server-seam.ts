@@ -16,6 +16,12 @@ export interface ServerTuning {
   readonly appendBytesMax: number
   readonly inflightMax: number
   readonly windowBytesMax: number
+  readonly flushIntervalMs: number
+  /** Commands, reads, messages and questions that may wait, each. */
+  readonly queueMax: number
+  readonly uncommittedBytesMax: number
+  /** How often a leader writes down what is left of a lease. */
+  readonly leaseCheckpointMs: number
 }
 
 export interface ServerMember {
@@ -32,6 +38,8 @@ export interface ServerSetup {
   readonly members: readonly ServerMember[]
   readonly isJoining: boolean
   readonly dataDirectory: string
+  /** The newest command version that this build understands: 1 at first, more after each upgrade. */
+  readonly version: number
   /** Stands for the data directory: the same object exactly as long as it holds the same data. */
   readonly data: object
   readonly world: MachineWorld
@@ -209,6 +217,7 @@ export interface SimulatedServer {
   readonly raft: RaftView | undefined
   /** Resolves, with the reason, when the server stopped by itself (a failed disk, a broken invariant). */
   readonly stopped: Promise<unknown>
+  /** An orderly end. No call is made any more; those under way are answered or refused. */
   stop(): Promise<void>
 }
 

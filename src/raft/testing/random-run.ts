@@ -111,7 +111,7 @@ export class RandomRun {
     if (network.length === 0) return
     const slot = this.#random.between(0, Math.min(network.length, 40))
     const message = present(network[slot], 'the slot is in the network')
-    const isDoubled = this.#random.chance(this.#lossChance / 2) && message.kind !== 'installSnapshot'
+    const isDoubled = this.#random.chance(this.#lossChance / 2)
     if (!isDoubled) network.splice(slot, 1)
     const isCut = this.#isolated.has(message.from) || this.#isolated.has(message.to)
     if (isCut || this.#random.chance(this.#lossChance)) this.cluster.lose(message)
