@@ -81,6 +81,7 @@ interface Watch {
   readonly request: WatchRequest
   readonly onMessage: (message: ServerWatchMessage) => void
   next: number
+  isOver: boolean
 }
 
 class FakeServer implements SimulatedServer {
@@ -95,6 +96,8 @@ class FakeServer implements SimulatedServer {
   readonly #deadlines = new Map<bigint, number>()
   readonly #ttls = new Map<bigint, number>()
   readonly #stopped = Promise.withResolvers<unknown>()
+  /** It has none. */
+  readonly raft = undefined
   readonly stopped: Promise<unknown> = this.#stopped.promise
   #compactRevision = 0
   #digest = 0
@@ -156,19 +159,19 @@ class FakeServer implements SimulatedServer {
     return {
       create: (watchId, request) => {
         const onMessage = (message: ServerWatchMessage): void => listener.onMessage(watchId, message)
-        const watch = { request, onMessage, next: request.startRevision }
+        const watch = { request, onMessage, next: request.startRevision, isOver: false }
         watches.set(watchId, watch)
         this.#setup.world.time.startTimer(0, () => this.#begin(watch))
       },
       cancel: (watchId) => {
         const watch = watches.get(watchId)
-        if (watch !== undefined) this.#watches.delete(watch)
+        if (watch !== undefined) this.#end(watch)
         listener.onMessage(watchId, { kind: 'ended', reason: '' })
       },
       requestProgress: () => undefined,
       setReading: () => undefined,
       close: () => {
-        for (const watch of watches.values()) this.#watches.delete(watch)
+        for (const watch of watches.values()) this.#end(watch)
       },
     }
   }
@@ -177,7 +180,7 @@ class FakeServer implements SimulatedServer {
     return {
       renew: (id) => {
         this.execute({ kind: 'leaseRenew', id }).then(
-          () => listener.onRenewed(id, this.#ttls.get(id) ?? 1),
+          ({ lease }) => listener.onRenewed(id, lease?.ttlSeconds ?? 0),
           (error: unknown) => {
             ignoreExpected(error)
             if (isQuorateError(error, 'lease-not-found')) listener.onRenewed(id, 0)
@@ -189,7 +192,13 @@ class FakeServer implements SimulatedServer {
     }
   }
 
+  #end(watch: Watch): void {
+    watch.isOver = true
+    this.#watches.delete(watch)
+  }
+
   #begin(watch: Watch): void {
+    if (watch.isOver) return
     if (watch.next === 0) watch.next = this.#model.revision + 1
     watch.onMessage({ kind: 'created', revision: this.#model.revision })
     if (watch.next <= this.#compactRevision) {
@@ -257,10 +266,12 @@ class FakeServer implements SimulatedServer {
         this.#ttlOf(request.id)
         await this.#append({ kind: 'leaseEnd', id: request.id })
         break
-      case 'leaseRenew':
-        this.#ttlOf(request.id)
+      case 'leaseRenew': {
+        const ttlSeconds = this.#ttlOf(request.id)
         this.#renew(request.id)
-        break
+        const lease = { ttlSeconds, grantedSeconds: ttlSeconds, keys: [] }
+        return { revision: this.#model.revision, result: undefined, lease }
+      }
       default:
         throw new QuorateError('unimplemented', 'its members never change')
     }
@@ -515,8 +526,8 @@ function leaseEvents(model: KvModel, id: bigint): ModelEvent[] {
 
 function leasesIn(request: ServerRequest & { kind: 'keyValue' }): bigint[] {
   const inner = request.request
-  const steps = inner.kind === 'transaction' ? [...inner.success, ...inner.failure] : [inner]
-  return steps.flatMap((step) => (step.kind === 'put' && step.lease !== 0n ? [step.lease] : []))
+  // Only puts by themselves have a lease here.
+  return inner.kind === 'put' && inner.lease !== 0n ? [inner.lease] : []
 }
 
 function ignoreExpected(error: unknown): undefined {

@@ -4,9 +4,9 @@ import { join } from 'node:path'
 import { QuorateError } from '../base/index.ts'
 
 /**
- * A look at the data file before lmdb opens it, for two things it does not do itself. A file that is no store, or that
- * cannot be opened, makes it crash the whole process, so such a file is refused here. And a file whose first commit never became durable may
- * hold anything after a power cut; nobody was told that anything is in it, so it is removed and made anew.
+ * A look at the files before lmdb opens them, for two things it does not do itself. A file that is no store, or cannot
+ * be opened, makes it crash the whole process, so it is refused here. And a file whose first commit never became durable
+ * may hold anything after a power cut; nobody was told that anything is in it, so it is removed and made anew.
  *
  * Layout (lmdb 3.5.6, its MDB_page and MDB_meta; a test holds it against a fresh file): pages 0 and 1 each begin with
  * a root, and the root of the last synced commit stands in the second half of page 0. In a root, from its start:

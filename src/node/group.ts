@@ -9,7 +9,7 @@ import {
   QuorateError,
   RingQueue,
 } from '../base/index.ts'
-import type { Logger, Time, Timer } from '../io/index.ts'
+import { type Logger, type Maybe, never, type Time, type Timer } from '../io/index.ts'
 import {
   createRaft,
   type Entry,
@@ -18,6 +18,7 @@ import {
   type LogRead,
   type RaftNode,
   type RaftRestore,
+  type RaftView,
   type Ready,
   type Role,
   type StorageOperation,
@@ -58,6 +59,8 @@ export interface GroupDependencies<Result> {
   readonly seed: number
   readonly time: Time
   readonly logger: Logger
+  /** Default: never. */
+  readonly maybe?: Maybe
   readonly limits: GroupLimits
   readonly log: WriteAheadLog
   readonly snapshots: SnapshotStore
@@ -92,6 +95,7 @@ const applyClockEvery = 32
  */
 export class ReplicatedGroup<Result> implements Group<Result> {
   readonly #deps: GroupDependencies<Result>
+  readonly #maybe: Maybe
   readonly #raft: RaftNode
   readonly #machine: StateMachine<Result>
 
@@ -126,6 +130,8 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   readonly #install: SnapshotInstall<Result>
   readonly #offers: SnapshotOffers
 
+  /** The disk has not answered for an election timeout, and others have what it was to store. */
+  #isDiskBehind = false
   #lastTickMs: number
   #lastRole: { readonly role: Role; readonly term: number }
   #ticker: Timer | undefined
@@ -133,6 +139,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
 
   constructor(deps: GroupDependencies<Result>) {
     this.#deps = deps
+    this.#maybe = deps.maybe ?? never
     this.#machine = deps.machine
     const { limits, time } = deps
     this.#raft = this.#newRaft()
@@ -142,7 +149,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#flusher = this.#newStoreFlusher()
     this.#members = this.#newAppliedMembers()
     this.#proposals = this.#newProposals()
-    this.#readers = new ReaderQueue(limits.readersMax)
+    this.#readers = new ReaderQueue(limits.readersMax, this.#maybe)
     this.#appliedWaiters = new AppliedWaiters(limits.readersMax, time)
     this.#questions = this.#newQuestions()
     this.#changes = this.#newMemberChanges()
@@ -188,6 +195,10 @@ export class ReplicatedGroup<Result> implements Group<Result> {
 
   get nodeId(): NodeId {
     return this.#deps.nodeId
+  }
+
+  get raftView(): RaftView {
+    return this.#raft
   }
 
   get term(): number {
@@ -326,6 +337,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
         ...(this.#comparison.problem === undefined ? [] : [this.#comparison.problem]),
         ...(this.#repair.isLost ? [`CORRUPT: ${stateLostText}`] : []),
         ...(this.#isDiskFull ? ['the disk is full'] : []),
+        ...(this.#isDiskBehind ? ['the disk does not answer'] : []),
         ...(raft.leader === noNode ? ['no leader'] : []),
       ],
     }
@@ -335,7 +347,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
 
   /** A message of a peer. Dropped when the inbox is full: raft repeats what matters. */
   receive(from: NodeId, message: PeerMessage): void {
-    if (this.#isStopped) return
+    if (this.#isStopped || this.#maybe('inbox-full')) return
     if (this.#inbox.push({ from, message })) this.#schedule()
   }
 
@@ -357,7 +369,9 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   #schedule(): void {
     if (this.#isTurnDue || this.#isStopped) return
     this.#isTurnDue = true
-    this.#deps.time.yieldTurn().then(
+    const { time } = this.#deps
+    const turn = this.#maybe('turn-late') ? time.yieldTurn().then(() => time.yieldTurn()) : time.yieldTurn()
+    turn.then(
       () => {
         this.#isTurnDue = false
         if (this.#isStopped) return
@@ -430,6 +444,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
         break
       default:
         this.#raft.step(message)
+        if (this.#maybe('message-twice')) this.#raft.step(message)
     }
   }
 
@@ -499,6 +514,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     let done = 0
     while (done < this.#committed.length) {
       if (this.#machine.pending.operations >= limits.pendingOperationsMax) break
+      if (done > 0 && this.#maybe('apply-slice-short')) break
       if (done % applyClockEvery === applyClockEvery - 1 && time.monotonicMs() - startMs > applySliceMs) break
       this.#apply(this.#committed[done] as Entry)
       done++
@@ -559,8 +575,10 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#proposals.tick(nowMs)
     this.#questions.tick(nowMs)
     this.#appliedWaiters.tick(nowMs)
-    this.#storage.retry()
-    if ((this.#isDiskFull || this.#repair.isLost) && this.#raft.role === 'leader') this.#raft.resign()
+    this.#storage.tick()
+    this.#watchDisk()
+    const mayLead = !this.#isDiskFull && !this.#isDiskBehind && !this.#repair.isLost
+    if (!mayLead && this.#raft.role === 'leader') this.#raft.resign()
     this.#transfer.tick()
     if (this.#repair.isReady) this.#offers.askForState()
     this.#duties.tick(nowMs, lateMs > electionMs)
@@ -586,6 +604,22 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   /** The leadership goes with the next tick, and again with each until somebody has taken it. */
   #diskFullChanged(isFull: boolean): void {
     this.#deps.logger.log(isFull ? 'error' : 'info', isFull ? 'disk-full' : 'disk-has-space', {})
+  }
+
+  /**
+   * A write that does not come back, while the others have stored what it carries: this member answers nothing any more,
+   * and as a leader it would hold up everyone who asks it. Where the others are as slow, nobody leads better.
+   */
+  #watchDisk(): void {
+    const { limits, logger } = this.#deps
+    const { commitIndex, durableIndex } = this.#raft
+    const isBehind = this.#storage.ticksUnderWay >= limits.electionTicks && commitIndex > durableIndex
+    if (isBehind === this.#isDiskBehind) return
+    this.#isDiskBehind = isBehind
+    logger.log(isBehind ? 'error' : 'info', isBehind ? 'disk-hung' : 'disk-answers', {
+      commitIndex,
+      durableIndex,
+    })
   }
 
   get #isDiskFull(): boolean {
@@ -709,6 +743,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       backend,
       time,
       limits,
+      maybe: this.#maybe,
       flushed: () => this.#schedule(),
       failed: (error) => this.#fail(error),
     })
@@ -731,6 +766,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       raft: this.#raft,
       time,
       limits,
+      maybe: this.#maybe,
       incarnation,
       send: (to, message) => this.#deps.send(to, message),
       waits: () => this.#schedule(),
@@ -818,6 +854,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     return new SnapshotTransfer({
       time,
       logger,
+      maybe: this.#maybe,
       snapshots,
       send: (to, message) => this.#deps.send(to, message),
       received: (file) => this.#event(() => this.#offers.received(file)),
@@ -832,6 +869,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       group,
       time,
       logger,
+      maybe: this.#maybe,
       limits,
       log,
       snapshots,

@@ -9,6 +9,8 @@ import type { WriteAheadLog } from '../write-ahead-log/index.ts'
  *
  * A full disk is not the end: what could not be written is kept, in order, and tried again by `retry`. Nothing of it
  * was reported, so nothing was acknowledged. Every other failure is final.
+ *
+ * A disk that does not answer is no failure either, since nothing is known of it: `ticksUnderWay` says for how long.
  */
 export interface StorageQueueOptions {
   readonly group: number
@@ -30,6 +32,7 @@ export class StorageQueue {
   #installing: InstallOperation | undefined
   #install: Promise<void> = Promise.resolve()
   #isDiskFull = false
+  #ticksUnderWay = 0
   #isStopped = false
 
   constructor(options: StorageQueueOptions) {
@@ -42,6 +45,11 @@ export class StorageQueue {
 
   get isDiskFull(): boolean {
     return this.#isDiskFull
+  }
+
+  /** Ticks that have passed since the oldest log write that is under way began, or the one before it ended. */
+  get ticksUnderWay(): number {
+    return this.#ticksUnderWay
   }
 
   /** A snapshot is about to replace the state, or does. */
@@ -59,8 +67,13 @@ export class StorageQueue {
     this.#pump()
   }
 
-  /** Tries again what a full disk refused. Call it from time to time. */
-  retry(): void {
+  /** Once a tick. Tries again what a full disk refused. */
+  tick(): void {
+    this.#ticksUnderWay = this.#underWay.length === 0 ? 0 : this.#ticksUnderWay + 1
+    this.#retry()
+  }
+
+  #retry(): void {
     if (!this.#isDiskFull || this.#isStopped || this.#underWay.length > 0) return
     this.#queue = [...this.#refused, ...this.#queue]
     this.#refused = []
@@ -113,6 +126,7 @@ export class StorageQueue {
 
   #written(operation: WriteOperation): void {
     assert(this.#underWay.shift() === operation, 'writes complete in the order they were made')
+    this.#ticksUnderWay = 0
     if (this.#isStopped) return
     if (this.#isDiskFull) {
       this.#isDiskFull = false

@@ -320,9 +320,10 @@ test('FR-2: a follower that is cut off ends a read with a minimum revision by an
   const read = await story.scheduler.complete(story.begin(away, asked(rangeOf('k'), least)))
   assert.deepEqual(
     [read.kind, read.kind === 'answered' ? '' : read.code],
-    ['unknown', 'revision-wait-timeout'],
+    ['failed', 'revision-wait-timeout'],
   )
-  assert.ok(story.scheduler.now - startedAt < 2_000, `${story.scheduler.now - startedAt} ms`)
+  // The client says four seconds.
+  assert.ok(story.scheduler.now - startedAt < 4_500, `${story.scheduler.now - startedAt} ms`)
   assert.equal(await story.get(away, true), 'before', 'without a minimum it tells what it has')
   story.cluster.network.heal()
   const again = await ask(story, asked(rangeOf('k'), least))

@@ -20,6 +20,7 @@ import {
   emptyRevision,
   KvModel,
   type ModelEvent,
+  type ModelResult,
   type RevisionRecord,
 } from './kv-model.ts'
 
@@ -151,10 +152,12 @@ function replay(history: KvHistory, report: Report): { causes: Unclaimed[]; plac
 
 /** Whether the answer says that the call made its revision; else it only saw it. */
 function saysItChanged(call: RecordedCall): boolean {
-  if (call.outcome.kind !== 'answered') return false
-  const { result } = call.outcome
-  const steps = result.kind === 'transaction' ? result.results : [result]
-  return steps.some((step) => step.kind === 'put' || (step.kind === 'delete' && step.deleted > 0))
+  return call.outcome.kind === 'answered' && hasChanged(call.outcome.result)
+}
+
+function hasChanged(result: ModelResult): boolean {
+  if (result.kind === 'transaction') return result.results.some(hasChanged)
+  return result.kind === 'put' || (result.kind === 'delete' && result.deleted > 0)
 }
 
 function checkEvents(model: KvModel, call: RecordedCall, record: RevisionRecord, report: Report): void {

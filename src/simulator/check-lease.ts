@@ -24,10 +24,11 @@ export function checkLeases(
   clockRateMax: number,
 ): Violation[] {
   const violations: Violation[] = []
+  const firstSeen = firstSeenFrom(sightings)
   for (const [id, end] of leaseEnds(log)) {
     const lease = leases.find((one) => one.id === id)
     if (lease === undefined) continue
-    const seenAt = Math.min(...sightings.filter((one) => one.revision >= end).map((one) => one.seenAt))
+    const seenAt = firstSeen(end)
     if (lease.revokedAt !== undefined && lease.revokedAt <= seenAt) continue
     const safeUntil = Math.max(...lease.extendedAt) + lease.ttlMs / clockRateMax
     if (seenAt >= safeUntil) continue
@@ -35,6 +36,19 @@ export function checkLeases(
     violations.push({ promise: 'a lease lives as long as it was promised', facts })
   }
   return violations
+}
+
+/** When somebody first saw a revision or a later one. */
+function firstSeenFrom(sightings: readonly Sighting[]): (revision: number) => number {
+  const last = sightings.reduce((highest, { revision }) => Math.max(highest, revision), 0)
+  const earliest = new Float64Array(last + 2).fill(Number.POSITIVE_INFINITY)
+  for (const { revision, seenAt } of sightings) {
+    earliest[revision] = Math.min(earliest[revision] as number, seenAt)
+  }
+  for (let revision = last; revision >= 0; revision--) {
+    earliest[revision] = Math.min(earliest[revision] as number, earliest[revision + 1] as number)
+  }
+  return (revision) => earliest[revision] ?? Number.POSITIVE_INFINITY
 }
 
 /** The first revision at which a key of each lease was deleted. */

@@ -7,7 +7,7 @@ export interface RecordedCall {
   /** The life of a server that took it: two starts of one server are two names. */
   readonly server: string
   readonly request: ModelRequest
-  /** The answer may be old, but must be a state that was. Only for ranges. */
+  /** The answer may be old, but must be a state that was. Only for what reads alone. */
   readonly isSerializable: boolean
   /** Range at this older revision; 0: the newest. */
   readonly atRevision: number

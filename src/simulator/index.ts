@@ -6,7 +6,8 @@
  * Words. A *machine* has a disk, clocks and a name in the network; a *process* is one life of a program on it. The
  * *nemesis* injects faults; the *operator* changes the members. A *record* is everything one revision changed; the *log* is
  * all records. A *call* is what a client asked and was answered; its outcome may be unknown. A *sighting* is the moment
- * somebody saw a revision.
+ * somebody saw a revision. A *mark* is a rare state that a run has reached. A *place* in the product asks whether to do
+ * what is rare and legal (`Maybe` of io), and the run answers.
  *
  * Invariants.
  * 1. Nothing here asks the real world for anything: time, order and chance come from `Scheduler` and the seed. Two runs
@@ -22,7 +23,8 @@
  * revisions), Wing and Gong 1993 and Lowe 2017 (linearizability by search), "All File Systems Are Not Created Equal"
  * (OSDI 2014; what a crash leaves), "Can Applications Recover from fsync Failures?" (ATC 2020).
  *
- * Left out: misdirected writes and disks that lie about a sync; reordering inside a connection (TCP does not).
+ * Left out: a lost write at the very end of what a disk was told, and old copies of a disk that others still rely on: no
+ * member alone can know of them (docs/decisions/0040); reordering inside a connection (TCP does not).
  */
 
 export { ClusterChecker, type NodeStatus } from './check-cluster.ts'
@@ -66,6 +68,7 @@ export {
   type ModelPair,
   type ModelRequest,
   type ModelResult,
+  type ModelTransaction,
   type RevisionRecord,
   type SimpleRequest,
   type SimpleResult,

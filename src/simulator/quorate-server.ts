@@ -1,7 +1,12 @@
-import { present, QuorateError, SeededRandom } from '../base/index.ts'
-import { type Applied, type ConsistentCore, createConsistentCore } from '../consistent-core/index.ts'
+import { isQuorateError, present, QuorateError, SeededRandom } from '../base/index.ts'
+import {
+  type Applied,
+  type ConsistentCore,
+  createConsistentCore,
+  decodeCommand,
+} from '../consistent-core/index.ts'
 import { createEtcdServices, defaultEtcdOptions, type MaintenanceHooks } from '../etcd/index.ts'
-import type { Time } from '../io/index.ts'
+import { type Logger, sleep, type Time } from '../io/index.ts'
 import { defaultGroupLimits, type Member, openNode, parseAddress, type QuorateNode } from '../node/index.ts'
 import { createMemoryBackend, createStore, type MemoryBackend, type StoreReader } from '../store/index.ts'
 import { EtcdClient } from './etcd-client.ts'
@@ -32,6 +37,9 @@ const requestBytesMax = 8_192
 const progressNotifyIntervalMs = 300
 const leaseTtlSecondsMin = 1
 
+/** How long calls that are under way may take to end before a server does. */
+const drainMs = 200
+
 /** What a store holds durably goes with its data directory from one life to the next. */
 const stores = new WeakMap<object, StoreOfMachine>()
 
@@ -52,8 +60,10 @@ export function storeOf(data: ServerSetup['data']): StoreReader {
 /** The store of one machine: durable as the machine is, its commits as slow as a disk. */
 class StoreOfMachine {
   readonly #random: SeededRandom
-  #time: Time | undefined
+  #world: ServerSetup['world'] | undefined
   #backend: MemoryBackend | undefined
+  /** What became of the last commit. */
+  #failure: QuorateError | undefined
 
   constructor(seed: number) {
     this.#random = new SeededRandom(seed)
@@ -64,27 +74,30 @@ class StoreOfMachine {
   }
 
   /** Empty when the directory is new: whoever removes it removes what the store held. */
-  async open({ disk, time }: ServerSetup['world'], directory: string): Promise<MemoryBackend> {
+  async open(world: ServerSetup['world'], directory: string): Promise<MemoryBackend> {
+    const { disk } = world
     if (!(await disk.exists(directory))) {
       this.#backend?.crash()
       this.#backend = undefined
       await disk.makeDirectory(directory)
     }
-    this.#time = time
-    const schedule = (finish: () => void): Promise<void> =>
-      new Promise((resolve, reject) => {
-        this.#time?.startTimer(this.#random.between(1, 20), () => {
-          try {
-            finish()
-            resolve()
-          } catch (error) {
-            reject(error)
-          }
-        })
-      })
-    this.#backend = this.#backend?.crash() ?? createMemoryBackend({ schedule, random: this.#random.fork() })
+    this.#world = world
+    const schedule = async (finish: () => void): Promise<void> => {
+      // A commit syncs its file: it fails, waits and hangs as the disk does.
+      const { disk, time } = present(this.#world, 'it was opened')
+      await sleep(time, this.#random.between(1, 20))
+      this.#failure = await disk.syncDirectory(directory).then(() => undefined, failureOf)
+      finish()
+    }
+    const options = { schedule, random: this.#random.fork(), fault: () => this.#failure }
+    this.#backend = this.#backend?.crash() ?? createMemoryBackend(options)
     return this.#backend
   }
+}
+
+function failureOf(error: unknown): QuorateError {
+  if (!isQuorateError(error)) throw error
+  return error
 }
 
 async function start(setup: ServerSetup, store: StoreOfMachine): Promise<SimulatedServer> {
@@ -117,13 +130,22 @@ async function start(setup: ServerSetup, store: StoreOfMachine): Promise<Simulat
       snapshotLogBytesMin: 0,
       // A run with small numbers writes snapshots more often than their size would have it.
       snapshotLogShare: tuning.snapshotEntries > 20 ? 1 : 1 / 8,
-      flushIntervalMs: 50,
+      flushIntervalMs: tuning.flushIntervalMs,
+      updateQueueMax: tuning.queueMax,
+      waitingMax: tuning.queueMax,
+      readersMax: tuning.queueMax,
+      // Less than a message of each peer could be full for ever.
+      inboxMax: Math.max(16, tuning.queueMax),
+      questionsMax: tuning.queueMax,
+      uncommittedBytesMax: tuning.uncommittedBytesMax,
     },
     segmentBytesMax: tuning.segmentBytesMax,
     openBackend: (directory) => store.open(world, directory),
     createMachine: (backend) => {
-      core = createConsistentCore({ store: createStore(backend), leaseTtlSecondsMin })
-      return core
+      const { leaseCheckpointMs } = tuning
+      core = createConsistentCore({ store: createStore(backend), leaseTtlSecondsMin, leaseCheckpointMs })
+      noteDuties(core, setup.logger)
+      return setup.version === core.commandVersion ? core : buildOf(core, setup.version)
     },
     failed: (error) => failed(error),
   })
@@ -131,10 +153,39 @@ async function start(setup: ServerSetup, store: StoreOfMachine): Promise<Simulat
   return new QuorateUnderSimulation(node, core, setup, stopped)
 }
 
+/** Tells what the leader of the leases proposes by itself: nobody else hears of it. */
+function noteDuties({ leader }: ConsistentCore, logger: Logger): void {
+  const tick = leader.tick.bind(leader)
+  leader.tick = (nowMs) => {
+    const commands = tick(nowMs)
+    for (const command of commands) {
+      const { kind } = decodeCommand(command).write
+      logger.log('debug', kind === 'leaseCheckpoint' ? 'lease-checkpoint' : 'lease-expired')
+    }
+    return commands
+  }
+}
+
+/** What a later build would be: the same rules, and more of them. */
+function buildOf(core: ConsistentCore, commandVersion: number): ConsistentCore {
+  return new Proxy(core, {
+    get: (target, key) => {
+      if (key === 'commandVersion') return commandVersion
+      const value: unknown = Reflect.get(target, key)
+      return typeof value === 'function' ? value.bind(target) : value
+    },
+  })
+}
+
 class QuorateUnderSimulation implements SimulatedServer {
   readonly stopped: Promise<unknown>
   readonly #node: QuorateNode<Applied>
   readonly #client: EtcdClient
+  readonly #time: Time
+  /** Cancel the calls that are under way. */
+  readonly #calls = new Set<() => void>()
+  readonly #streams = new Set<{ close(): void }>()
+  #listed: { readonly index: number; readonly members: readonly ListedMember[] } | undefined
 
   constructor(
     node: QuorateNode<Applied>,
@@ -144,6 +195,7 @@ class QuorateUnderSimulation implements SimulatedServer {
   ) {
     const { time, entropy } = world
     this.#node = node
+    this.#time = time
     this.stopped = stopped
     const services = createEtcdServices({
       group: node.group,
@@ -163,30 +215,60 @@ class QuorateUnderSimulation implements SimulatedServer {
   }
 
   async execute(request: ServerRequest, terms: CallTerms = defaultTerms): Promise<ServerAnswer> {
-    const answer = await this.#client.execute(request, terms)
+    let cancelNow = (): void => undefined
+    const cancel = (): void => cancelNow()
+    this.#calls.add(cancel)
+    const onCancel = (act: () => void): void => {
+      cancelNow = act
+      terms.onCancel(act)
+    }
+    const call = this.#client.execute(request, { ...terms, onCancel })
+    const answer = await call.finally(() => this.#calls.delete(cancel))
     const { members } = answer
     return members === undefined ? answer : { ...answer, members: members.map((one) => this.#withRole(one)) }
   }
 
   openWatches(listener: WatchListener): ServerWatchStream {
-    return this.#client.openWatches(listener)
+    const stream = this.#client.openWatches(listener)
+    this.#streams.add(stream)
+    return stream
   }
 
   openKeepAlive(listener: KeepAliveListener): ServerKeepAliveStream {
-    return this.#client.openKeepAlive(listener)
+    const stream = this.#client.openKeepAlive(listener)
+    this.#streams.add(stream)
+    return stream
+  }
+
+  get raft(): NonNullable<SimulatedServer['raft']> {
+    return this.#node.raft
   }
 
   status(): ReturnType<SimulatedServer['status']> {
     const { group } = this.#node
-    const { role, term, commitIndex, appliedIndex, digest, configurationIndex } = group.status()
+    const { role, term, commitIndex, appliedIndex, lastIndex, digest, configurationIndex } = group.status()
     // One that joins begins with the members it was told, which are newer than what it has applied.
-    const members = configurationIndex === 0 ? undefined : group.members().map(memberOf)
+    const members = configurationIndex === 0 ? undefined : this.#listedAt(configurationIndex)
     const isLeader = role === 'leader'
-    return { isLeader, term, commitIndex, appliedIndex, digest, commitChain: undefined, members }
+    return { isLeader, term, commitIndex, appliedIndex, lastIndex, digest, commitChain: undefined, members }
   }
 
-  stop(): Promise<void> {
-    return this.#node.stop()
+  /** As the server around a node does it: streams end, calls have a little time, then the node stops. */
+  async stop(): Promise<void> {
+    for (const stream of this.#streams) stream.close()
+    const deadlineMs = this.#time.monotonicMs() + drainMs
+    while (this.#calls.size > 0 && this.#time.monotonicMs() < deadlineMs) await sleep(this.#time, 10)
+    for (const cancel of this.#calls) cancel()
+    await sleep(this.#time, 10)
+    await this.#node.stop()
+  }
+
+  /** The members as of the configuration at this index, which stay the same: the status is asked for very often. */
+  #listedAt(index: number): readonly ListedMember[] {
+    if (this.#listed?.index !== index) {
+      this.#listed = { index, members: this.#node.group.members().map(memberOf) }
+    }
+    return this.#listed.members
   }
 
   /** The operator must know who votes already; etcd's messages show who was added as a voter as one from the start. */

@@ -46,6 +46,7 @@ function smallerOptions(options: SimulationOptions): SimulationOptions[] {
       smaller.push({ ...options, faults: options.faults.filter((other) => other !== kind) })
     }
   }
+  if (options.maybe.length > 0) smaller.push({ ...options, maybe: [] })
   if (options.nodes > 1) smaller.push({ ...options, nodes: 1 })
   if (options.chaosMs > 500) smaller.push({ ...options, chaosMs: Math.ceil(options.chaosMs / 2) })
   for (const [name, value] of Object.entries(options)) {

@@ -1,5 +1,6 @@
 /** What the simulation needs of a server under test. The real node and the fakes of the tests come in through here. */
 import type { Logger } from '../io/index.ts'
+import type { RaftView } from '../raft/index.ts'
 import type { NodeStatus } from './check-cluster.ts'
 import type { WatchMessage, WatchRequest } from './check-watch.ts'
 import type { ModelRequest, ModelResult } from './kv-model.ts'
@@ -15,6 +16,12 @@ export interface ServerTuning {
   readonly appendBytesMax: number
   readonly inflightMax: number
   readonly windowBytesMax: number
+  readonly flushIntervalMs: number
+  /** Commands, reads, messages and questions that may wait, each. */
+  readonly queueMax: number
+  readonly uncommittedBytesMax: number
+  /** How often a leader writes down what is left of a lease. */
+  readonly leaseCheckpointMs: number
 }
 
 export interface ServerMember {
@@ -31,6 +38,8 @@ export interface ServerSetup {
   readonly members: readonly ServerMember[]
   readonly isJoining: boolean
   readonly dataDirectory: string
+  /** The newest command version that this build understands: 1 at first, more after each upgrade. */
+  readonly version: number
   /** Stands for the data directory: the same object exactly as long as it holds the same data. */
   readonly data: object
   readonly world: MachineWorld
@@ -204,8 +213,11 @@ export interface SimulatedServer {
   openKeepAlive(listener: KeepAliveListener): ServerKeepAliveStream
   /** Cheap: it is asked every few milliseconds. */
   status(): NodeStatus
+  /** What consensus is at, live; undefined where no raft runs. It is looked at after every event. */
+  readonly raft: RaftView | undefined
   /** Resolves, with the reason, when the server stopped by itself (a failed disk, a broken invariant). */
   readonly stopped: Promise<unknown>
+  /** An orderly end. No call is made any more; those under way are answered or refused. */
   stop(): Promise<void>
 }
 

@@ -4,6 +4,7 @@
  * The same seed and options give the same run, event by event: `digest` proves it.
  */
 import { SeededRandom } from '../base/index.ts'
+import { checkHashes } from './check-hash.ts'
 import { checkKv } from './check-kv.ts'
 import { checkLeases } from './check-lease.ts'
 import { checkWatches, type WatchMessage, type WatchRequest } from './check-watch.ts'
@@ -16,6 +17,7 @@ import { Operator } from './operator.ts'
 import { drawOptions, type FaultKind, type SimulationOptions } from './options.ts'
 import { Scheduler } from './scheduler.ts'
 import type { ServerRequest, StartServer } from './server-seam.ts'
+import { WatchBrowser } from './watch-browser.ts'
 import { LogCollector, SimulatedWatcher, wholeSpan } from './watcher.ts'
 
 export interface SimulationResult {
@@ -81,8 +83,11 @@ class Run {
   readonly #collector = new LogCollector()
   readonly #recorder: Recorder
   readonly #watchers: SimulatedWatcher[] = []
+  readonly #browsers: WatchBrowser[] = []
   readonly #operator: Operator | undefined
   readonly #violations: Violation[] = []
+  /** Who said in the end that it is one. */
+  readonly #learners = new Set<string>()
   readonly #startedFirst: number
   readonly #journal: Journal | undefined
 
@@ -104,6 +109,8 @@ class Run {
     this.#recorder = {
       calls: [],
       leases: [],
+      revokedLeases: new Set(),
+      hashes: [],
       violations: [],
       recordedRevision: () => this.#collector.contiguousRevision,
     }
@@ -136,6 +143,7 @@ class Run {
     // The load goes on while the cluster heals: agreement must not need silence.
     await scheduler.run(Math.min(2_000, this.#options.healMs / 4))
     for (const client of clients) client.stop()
+    for (const browser of this.#browsers) browser.rest()
     await scheduler.complete(ended)
     if (this.#operator !== undefined) {
       await scheduler.complete(
@@ -187,6 +195,17 @@ class Run {
         fragment: random.chance(0.3),
       })
     }
+    for (let count = random.between(0, 3), i = 0; i < count; i++) {
+      const browser = new WatchBrowser({
+        name: `browser${i + 1}`,
+        cluster: this.#cluster,
+        paths: this.#paths,
+        random: random.fork(),
+        recordedRevision: this.#recorder.recordedRevision,
+      })
+      this.#browsers.push(browser)
+      void browser.run()
+    }
   }
 
   #watch(name: string, request: WatchRequest, pinned?: string): SimulatedWatcher {
@@ -222,7 +241,8 @@ class Run {
     if (this.#options.leases && last.leasedKeys.length > 0) {
       this.#report('a lease that nobody renews ends', `keys left: ${last.leasedKeys.join(', ')}`)
     }
-    const finals = this.#cluster.wholeNodes.map(({ name }) => this.#watchFinally(name))
+    const voters = this.#cluster.wholeNodes.filter(({ name }) => !this.#learners.has(name))
+    const finals = voters.map(({ name }) => this.#watchFinally(name))
     const isTold = await scheduler.runUntil(
       () =>
         this.#isAgreed() &&
@@ -235,7 +255,7 @@ class Run {
     }
     // Watchers of narrow spans cannot tell that they are through; they have had the same time, and a second more.
     await scheduler.run(1_000)
-    for (const watcher of this.#watchers) watcher.stop(last.revision)
+    for (const watcher of [...this.#watchers, ...this.#browsers]) watcher.stop(last.revision)
   }
 
   /** A whole-span watch at one node, from the first revision that is not compacted there. */
@@ -255,7 +275,10 @@ class Run {
     for (let attempt = 1; this.#scheduler.now < deadline; attempt++) {
       const value = `heal ${name} ${attempt}`
       const result = await this.#callRecorded(name, value)
-      if (result?.kind === 'answered') return true
+      // A learner serves, but neither writes nor watches.
+      const isLearner = result?.kind === 'failed' && result.code === 'learner-unsupported'
+      if (isLearner) this.#learners.add(name)
+      if (result?.kind === 'answered' || isLearner) return true
       await this.#scheduler.run(100)
     }
     return false
@@ -329,7 +352,7 @@ class Run {
     const { calls, leases } = this.#recorder
     const log = this.#collector.records()
     const sightings = this.#collector.sightings
-    const watches = this.#watchers.flatMap((watcher) => watcher.recorded)
+    const watches = [...this.#watchers, ...this.#browsers].flatMap((watcher) => watcher.recorded)
     for (const node of this.#cluster.nodes) {
       for (const facts of node.machine.disk.misuse)
         this.#report('a failed file is left alone', `${node.name}: ${facts}`)
@@ -337,6 +360,9 @@ class Run {
     const violations = [
       ...this.#violations,
       ...this.#recorder.violations,
+      ...this.#paths.violations,
+      ...this.#browsers.flatMap((browser) => browser.violations),
+      ...checkHashes(this.#recorder.hashes),
       ...(this.#operator?.violations ?? []),
       ...this.#cluster.violations,
       ...this.#cluster.checker.violations,

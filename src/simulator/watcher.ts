@@ -186,6 +186,7 @@ export class SimulatedWatcher {
         this.#lost(watch)
         return
       case 'compacted':
+        this.#cluster.mark('watch-compacted')
         watch.messages.push(message)
         this.#next = Math.max(this.#next, message.compactRevision + 1)
         this.#lost(watch)

@@ -9,7 +9,7 @@ import { Connection, type Recorder } from './recorder.ts'
 const leaseCount = 30
 const ttlSeconds = 4
 /** Above those that other clients ask for. */
-const idsFrom = 1_000_000n
+const idsFrom = 1_000_000
 const name = 'holder'
 const renewEveryMs = 500
 /** Before another node is asked. */
@@ -31,33 +31,39 @@ export class LeaseHolders {
 
   /** Grants the leases and attaches a key to each; from then on each node renews its share of them. */
   async open(): Promise<void> {
-    const [seat] = this.#seats
-    if (seat === undefined) return
-    const connection = new Connection(seat)
-    for (let i = 0; i < leaseCount; i++) {
-      const id = idsFrom + BigInt(i)
-      const calledAt = this.#recorder.now
-      const request = { ID: id, TTL: ttlSeconds }
-      const granted = await connection.grpc.must('leaseGrant', request, setUpDeadlineMs)
-      const lease = { id, ttlMs: numberOf(granted.TTL) * 1_000, extendedAt: [calledAt], revokedAt: undefined }
-      this.#leases.push(lease)
-      this.#recorder.leases.push(lease)
-      const put = { kind: 'put', key: keyOf(id), value: `${name} ${i}`, lease: id } as const
-      const { code, text } = await this.#recorder.call({ name, connection }, put, {
-        deadlineMs: setUpDeadlineMs,
-      })
-      if (code !== 0) throw new Error(`a key with a lease: ${text}`)
-    }
+    const connection = new Connection(this.#seats[0] as Seat)
+    await Promise.all(Array.from({ length: leaseCount }, () => this.#grant(connection)))
     connection.close()
     this.#work = Promise.all(this.#seats.map((_, i) => this.#keepShare(i)))
   }
 
-  /** Ends the renewals and says how many keys are left. */
+  async #grant(connection: Connection): Promise<void> {
+    const id = BigInt(idsFrom + this.#recorder.leases.length)
+    const calledAt = this.#recorder.now
+    const lease = { id, ttlMs: ttlSeconds * 1_000, extendedAt: [calledAt], revokedAt: undefined }
+    this.#leases.push(lease)
+    this.#recorder.leases.push(lease)
+    await connection.grpc.must('leaseGrant', { ID: id, TTL: ttlSeconds }, setUpDeadlineMs)
+    const put = { kind: 'put', key: keyOf(id), value: `${name} ${id}`, lease: id } as const
+    const { code, text } = await this.#recorder.call({ name, connection }, put, {
+      deadlineMs: setUpDeadlineMs,
+    })
+    if (code !== 0) throw new Error(`a key with a lease: ${text}`)
+  }
+
+  /** Ends the renewals, says how many keys are left, and revokes the leases. */
   async close(): Promise<number> {
     this.#isStopped = true
     await this.#work
     for (const connection of this.#connections) connection.close()
-    return await this.count()
+    const left = await this.#count()
+    for (const lease of this.#leases) lease.revokedAt = this.#recorder.now
+    const connection = new Connection(this.#seats[0] as Seat)
+    await Promise.all(
+      this.#leases.map(({ id }) => connection.grpc.call('leaseRevoke', { ID: id }, setUpDeadlineMs)),
+    )
+    connection.close()
+    return left
   }
 
   get total(): number {
@@ -65,9 +71,9 @@ export class LeaseHolders {
   }
 
   /** Keys that are still there, by any node that answers. */
-  async count(): Promise<number> {
+  async #count(): Promise<number> {
     const until = performance.now() + setUpDeadlineMs
-    const span = spanMessage({ key: keyOf(idsFrom), end: 'b' })
+    const span = spanMessage({ key: keyOf(BigInt(idsFrom)), end: 'b' })
     for (let i = 0; performance.now() < until; i++) {
       const seat = this.#seats[i % this.#seats.length]
       if (seat === undefined || seat.isDown) continue

@@ -5,6 +5,7 @@ import type {
   ModelPair,
   ModelRequest,
   ModelResult,
+  ModelTransaction,
   SimpleRequest,
   SimpleResult,
   ToldEvent,
@@ -31,14 +32,15 @@ export function callOf(request: ModelRequest, atRevision: number, isSerializable
     case 'delete':
       return { method: 'deleteRange', message: spanMessage(request) }
     default:
-      return {
-        method: 'txn',
-        message: {
-          compare: request.compare.map(compareMessage),
-          success: request.success.map(stepMessage),
-          failure: request.failure.map(stepMessage),
-        },
-      }
+      return { method: 'txn', message: transactionMessage(request) }
+  }
+}
+
+function transactionMessage(request: ModelTransaction): Message {
+  return {
+    compare: request.compare.map(compareMessage),
+    success: request.success.map(stepMessage),
+    failure: request.failure.map(stepMessage),
   }
 }
 
@@ -50,7 +52,7 @@ export function resultOf(request: ModelRequest, answer: Message): ModelResult {
   if (responses.length !== steps.length) {
     throw new Error(`${responses.length} answers to the ${steps.length} steps of a transaction`)
   }
-  const results = steps.map((step, i) => simpleResultOf(step, stepAnswerOf(step, responses[i] ?? {})))
+  const results = steps.map((step, i) => resultOf(step, stepAnswerOf(step, responses[i] ?? {})))
   return { kind: 'transaction', succeeded, results }
 }
 
@@ -95,23 +97,26 @@ function simpleResultOf(request: SimpleRequest, answer: Message): SimpleResult {
   }
 }
 
-function stepAnswerOf(step: SimpleRequest, response: Message): Message {
+function stepAnswerOf(step: ModelRequest, response: Message): Message {
   const field = {
     range: response.response_range,
     put: response.response_put,
     delete: response.response_delete_range,
+    transaction: response.response_txn,
   }[step.kind]
   return messageOf(field)
 }
 
-function stepMessage(step: SimpleRequest): Message {
+function stepMessage(step: ModelRequest): Message {
   switch (step.kind) {
     case 'range':
       return { request_range: rangeMessage(step) }
     case 'put':
       return { request_put: putMessage(step) }
-    default:
+    case 'delete':
       return { request_delete_range: spanMessage(step) }
+    default:
+      return { request_txn: transactionMessage(step) }
   }
 }
 

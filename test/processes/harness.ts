@@ -13,7 +13,9 @@ import { type Answer, GrpcClient } from '../support/grpc-client.ts'
 import { bytes } from '../support/keys.ts'
 import type { Message } from '../support/protobuf.ts'
 
-const program = join(import.meta.dirname, '../../src/cli/main.ts')
+/** QUORATE_TREE: the processes run the sources of another tree; the sweeps show with it that they can fail. */
+const program = (): string =>
+  join(process.env.QUORATE_TREE ?? join(import.meta.dirname, '../..'), 'src/cli/main.ts')
 const readyDeadlineMs = 60_000
 const exitDeadlineMs = 20_000
 const conditionDeadlineMs = 30_000
@@ -42,8 +44,13 @@ export class Program {
   stderr = ''
 
   /** Its channel to this process ends with this process, and that ends a node: no test leaves one behind. */
-  constructor(args: readonly string[], environment: Readonly<Record<string, string>> = {}) {
-    this.#child = spawn(process.execPath, [program, ...args], {
+  constructor(
+    args: readonly string[],
+    environment: Readonly<Record<string, string>> = {},
+    wrapper: readonly string[] = [],
+  ) {
+    const [file = '', ...rest] = [...wrapper, process.execPath, program(), ...args]
+    this.#child = spawn(file, rest, {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: { ...cleanEnvironment(), ...environment },
     })
@@ -121,6 +128,9 @@ export class ProcessNode {
   peerPort: number
   /** Added behind the flags that every node has. */
   flags: readonly string[]
+  environment: Readonly<Record<string, string>> = {}
+  /** A command that runs the program as its own process, with its arguments. */
+  wrapper: readonly string[] = []
   #program: Program | undefined
   #client: GrpcClient | undefined
 
@@ -167,7 +177,7 @@ export class ProcessNode {
   }
 
   start(): void {
-    this.#program = new Program(this.arguments)
+    this.#program = new Program(this.arguments, this.environment, this.wrapper)
   }
 
   ready(): Promise<void> {

@@ -44,10 +44,15 @@ export class GrpcClient {
     return this.#failure === undefined && !this.#session.closed && !this.#session.destroyed
   }
 
-  async call(name: MethodName, request: Message, deadlineMs: number = deadlineMsDefault): Promise<Answer> {
+  async call(
+    name: MethodName,
+    request: Message,
+    deadlineMs: number = deadlineMsDefault,
+    metadata: Readonly<Record<string, string>> = {},
+  ): Promise<Answer> {
     const { path, request: requestSchema, response } = methods[name]
     return await new Promise((resolve) => {
-      const call = this.#open(path, deadlineMs, ({ code, text, parts, lost, outcome }) => {
+      const call = this.#open({ path, metadata }, deadlineMs, ({ code, text, parts, lost, outcome }) => {
         const [first] = parts
         if (code !== 0) resolve({ code, text, message: {}, lost, outcome })
         else if (first === undefined)
@@ -70,7 +75,7 @@ export class GrpcClient {
     const { path, request, response } = methods[name]
     const stream = new GrpcStream((message) => frame(encode(message, request)))
     const http = this.#open(
-      path,
+      { path, metadata: {} },
       0,
       ({ code, text }) => stream.endWith(code, text),
       (bytes) => stream.push(decode(bytes, response)),
@@ -84,7 +89,7 @@ export class GrpcClient {
   }
 
   #open(
-    path: string,
+    { path, metadata }: { path: string; metadata: Readonly<Record<string, string>> },
     deadlineMs: number,
     onEnd: (end: { code: number; text: string; parts: Uint8Array[]; lost: boolean; outcome: string }) => void,
     onMessage?: (bytes: Uint8Array) => void,
@@ -106,6 +111,7 @@ export class GrpcClient {
     const http = this.#session.request({
       ':method': 'POST',
       ':path': path,
+      ...metadata,
       'content-type': 'application/grpc',
       te: 'trailers',
     })

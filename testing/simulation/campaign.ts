@@ -1,42 +1,39 @@
-// Runs seeds for a while or for a number of them, shows how far it is, and says in the end what it came to.
+// Runs seeds for a while or for a number of them and shows how far it is.
 import { type Plan, seedAfter } from './plan.ts'
 import { SeedPool } from './pool.ts'
 import type { SeedReport } from './run-seed.ts'
-import { Tally } from './tally.ts'
-
-/** How often a line of progress is written where there is no terminal. */
-const progressEveryMs = 10_000
+import type { Tally } from './tally.ts'
 
 export interface Campaign {
+  /** Where all reports are added up; what it holds already counts in the progress that is shown. */
   readonly tally: Tally
-  readonly realMs: number
-  /** How many seeds from the first on were given out: the next campaign begins behind them. */
-  readonly seedsTaken: number
+  /** When the counting began, as of `performance.now()`. */
+  readonly startedAt: number
+  /** How often a line of progress is written where there is no terminal. */
+  readonly progressEveryMs: number
+  /** Aborted: no seed begins any more; those that run end as they would. */
+  readonly stop?: AbortSignal
+  readonly onReport?: (report: SeedReport) => void
 }
 
-/** `stop` aborted: no seed begins any more; those that run end as they would. */
-export async function runCampaign(plan: Plan, stop?: AbortSignal): Promise<Campaign> {
-  const tally = new Tally()
-  const startedAt = performance.now()
-  const realMs = (): number => performance.now() - startedAt
+/** Resolves when all seeds have ended, with the number of those that were given out from the first on. */
+export async function runCampaign(plan: Plan, campaign: Campaign): Promise<number> {
+  const { tally, startedAt, stop } = campaign
+  const end = performance.now() + plan.amount * 60_000
   let taken = 0
   const isOver = (): boolean =>
-    stop?.aborted === true ||
-    (plan.kind === 'minutes' ? realMs() >= plan.amount * 60_000 : taken >= plan.amount)
-  const progress = new Progress(() => tally.progress(realMs()))
+    stop?.aborted === true || (plan.kind === 'minutes' ? performance.now() >= end : taken >= plan.amount)
+  const progress = new Progress(campaign.progressEveryMs, () => tally.progress(performance.now() - startedAt))
   const onReport = (report: SeedReport): void => {
     tally.add(report)
-    if (plan.kind === 'count') progress.print(report.line)
-    else if (report.violations.length > 0) progress.print(report.line)
+    campaign.onReport?.(report)
+    if (plan.kind === 'count' || report.violations.length > 0) progress.print(report.line)
     if (report.story !== undefined) progress.print(`\n${report.story}`)
   }
-  await new SeedPool(plan.run, plan.jobs).run(
-    () => (isOver() ? undefined : seedAfter(plan.firstSeed, taken++)),
-    onReport,
-  )
+  const nextSeed = (): number | undefined => (isOver() ? undefined : seedAfter(plan.firstSeed, taken++))
+  await new SeedPool(plan.run, plan.jobs).run(nextSeed, onReport)
   progress.end()
-  for (const line of tally.coverage()) console.log(line)
-  return { tally, realMs: realMs(), seedsTaken: taken }
+  return taken
 }
 
 /** One line that is written over on a terminal; elsewhere a line now and then. */
@@ -45,9 +42,9 @@ class Progress {
   readonly #isTerminal = process.stdout.isTTY === true
   readonly #timer: NodeJS.Timeout
 
-  constructor(text: () => string) {
+  constructor(everyMs: number, text: () => string) {
     this.#text = text
-    this.#timer = setInterval(() => this.#show(), this.#isTerminal ? 500 : progressEveryMs)
+    this.#timer = setInterval(() => this.#show(), this.#isTerminal ? 500 : everyMs)
   }
 
   print(line: string): void {

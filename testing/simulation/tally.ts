@@ -1,5 +1,6 @@
 // What the seeds of a campaign add up to.
 import { type Mark, marksNotReached } from '../../src/simulator/index.ts'
+import type { Figures } from '../totals.ts'
 import type { SeedReport } from './run-seed.ts'
 
 const msPerHour = 3_600_000
@@ -48,12 +49,27 @@ export class Tally {
     ].join('  ')
   }
 
+  /** For the running totals. */
+  figures(realMs: number): Figures {
+    return {
+      seeds: this.seeds,
+      failures: this.failures,
+      comparedDigests: this.compared,
+      differingDigests: this.differing,
+      simulatedHours: this.simulatedHours,
+      realHours: realMs / msPerHour,
+      acknowledgedWrites: this.acknowledgedWrites,
+      watchedEvents: this.watchedEvents,
+      faults: sorted(this.faults),
+      marks: sorted(this.marks),
+    }
+  }
+
   /** What was done to the clusters and what they reached, and what of it they should have and did not. */
   coverage(): string[] {
     const missing = marksNotReached(this.marks)
     const counts = (map: ReadonlyMap<string, number>): string =>
-      [...map]
-        .sort(([left], [right]) => (left < right ? -1 : 1))
+      Object.entries(sorted(map))
         .map(([name, count]) => `${name}=${count}`)
         .join(' ')
     return [
@@ -68,6 +84,11 @@ export class Tally {
     const ratio = this.virtualMs / Math.max(realMs, 1)
     return [`simulated hours ${this.simulatedHours.toFixed(2)}`, `ratio to real time ${ratio.toFixed(0)}x`]
   }
+}
+
+/** By name, so that totals and reports do not depend on what came first. */
+function sorted(counts: ReadonlyMap<string, number>): Record<string, number> {
+  return Object.fromEntries([...counts].sort(([left], [right]) => (left < right ? -1 : 1)))
 }
 
 function addCounts(sum: Map<string, number>, counts: ReadonlyMap<string, number>): void {

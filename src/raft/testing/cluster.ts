@@ -69,6 +69,8 @@ export class Cluster {
   readonly disks: Map<NodeId, TestDisk> = new Map()
   readonly nodes: Map<NodeId, TestNode> = new Map()
   network: Message[] = []
+  /** Every message that ever left. */
+  readonly sent: Message[] = []
   readonly #options: TestOptions
   readonly #seed: number
   readonly #observer: Observer
@@ -269,6 +271,7 @@ export class Cluster {
     this.#observer.left(node, message)
     this.#note('detail', describeMessage(message))
     this.network.push(message)
+    this.sent.push(message)
   }
 
   #sendSnapshot(node: TestNode, to: NodeId): void {

@@ -2,7 +2,7 @@ import { assert, type NodeId, present, utf8Encode } from '../../base/index.ts'
 import { createEntry } from '../chain.ts'
 import { encodeConfiguration } from '../configuration.ts'
 import type { ProposeResult } from '../contract.ts'
-import { type Configuration, type Entry, entryKind, type Message } from '../types.ts'
+import type { Configuration, Entry, Message } from '../types.ts'
 import {
   Cluster,
   defaultTestOptions,
@@ -14,6 +14,7 @@ import {
 } from './cluster.ts'
 import { voterSet } from './disk.ts'
 import { Invariants } from './invariants.ts'
+import { type Passed, passTime } from './time.ts'
 
 /**
  * The commands of the case files. Each prints one line an event: `story` lines (roles, entries applied, reads,
@@ -22,7 +23,9 @@ import { Invariants } from './invariants.ts'
  *   cluster <ids> [option=value ...]     nodes 1..n, or the ids given as 1,2,3; then `spare=4,5` are outside
  *   log <id> <terms> [term=<t>]          gives a node that never ran a log with entries of these terms
  *   tick <id|all> [count]                campaign <id>            stabilize        settle (without messages)
+ *   pass <id> <what>                     time passes: election, candidacy, lease, heartbeat, quorum, retry
  *   deliver [a->b] [count]               drop [a->b] [count]      double a->b      messages
+ *   receive <message as it was printed>  arrives once more, or at last, whatever became of it before
  *   cut a->b ...                         isolate <id>             heal
  *   storage <id> hold|release|one        crash <id>               start <id> [recent=<n>] [lose=<n>]
  *   propose <id> <text ...>              read <id> <number>       change <id> voters=1,2 [learners=3] [context=x]
@@ -53,6 +56,8 @@ export class Story {
     log: ([id, ...args]) => this.#giveLog(idOf(id), args),
     tick: ([who, count = '1']) => this.#tick(who, Number(count)),
     campaign: ([id]) => this.#campaign(this.#node(id)),
+    pass: ([id, what]) => this.#act(this.#node(id), (node) => passTime(node, what as Passed)),
+    receive: (words) => this.#receive(words.join(' ')),
     stabilize: () => this.#stabilize(),
     settle: () => this.#completeAll(),
     deliver: (args) => this.#deliver(args),
@@ -117,17 +122,8 @@ export class Story {
   #giveLog(id: NodeId, [terms = '', ...args]: readonly string[]): void {
     const disk = present(this.#whole.disks.get(id), 'a node has a disk')
     this.#whole.crash(id)
-    let previousChain = 0
-    for (const [slot, term] of terms.split(',').map(Number).entries()) {
-      const index = slot + 1
-      const payload = utf8Encode(`${index}.${term}`)
-      const kind = entryKind.command
-      const entry = createEntry({ group: this.#options.group, index, term, kind, payload, previousChain })
-      disk.entries.push(entry)
-      previousChain = entry.chain
-    }
-    const term = Math.max(Number(namedOf(args).term ?? 0), disk.end.term)
-    disk.hardState = { term, vote: 0n, commit: 0 }
+    const given = terms === '' ? [] : terms.split(',').map(Number)
+    disk.giveLog(this.#options.group, given, Number(namedOf(args).term ?? 0))
     this.#whole.start(id, 1000)
   }
 
@@ -199,6 +195,11 @@ export class Story {
     const chosen = this.#network.filter((message) => linkOf(message) === link)
     assert(chosen.length > 0, 'there is something to double')
     this.#network.push(...chosen.map((message) => ({ ...message })))
+  }
+
+  #receive(text: string): void {
+    const sent = this.#whole.sent.findLast((message) => describeMessage(message) === text)
+    this.#arrive(present(sent, `such a message was sent: ${text}`))
   }
 
   /** The first messages of a link, or `last`: the newest one, which overtakes the others. */

@@ -1,0 +1,172 @@
+// Errors of the disk at every call: the n-th call that changes a file fails, once or from then on, or does half of its
+// work. After EIO nothing may be acknowledged that a clean restart does not have, and for the files that acknowledgements
+// rest on nothing at all: a sync that failed is not tried again. A full disk is refused and got over. Half a write is
+// no error.
+import { eventually } from '../processes/harness.ts'
+import { beginPhase, choosePoints, makeSlots, type Point, pointName, type Slot } from './crash.ts'
+import { type Action, boundaryOf, errno, type Interposer } from './interposer.ts'
+import {
+  inParallel,
+  type Lab,
+  type Prepared,
+  prepareLives,
+  type SweepResult,
+  untilMsOf,
+  verify,
+} from './lab.ts'
+import { type Life, NodeEnded, phases, Refused } from './life.ts'
+
+/** How a life ended that met an error. */
+interface Outcome {
+  readonly calls: readonly string[]
+  readonly isReached: boolean
+  readonly how: 'undisturbed' | 'ended' | 'crashed in lmdb' | 'refused' | 'wrong'
+  readonly problems: readonly string[]
+}
+
+interface ErrorPoint extends Point {
+  readonly error: 'EIO' | 'ENOSPC' | undefined
+}
+
+const kinds: readonly { action: Action; error: 'EIO' | 'ENOSPC' | undefined }[] = [
+  { action: 'fail-once', error: 'EIO' },
+  { action: 'fail-always', error: 'EIO' },
+  { action: 'fail-once', error: 'ENOSPC' },
+  { action: 'fail-always', error: 'ENOSPC' },
+  { action: 'half-once', error: undefined },
+]
+
+/** What acknowledgements rest on: after an error here there is none. */
+const trusted =
+  /^(write|pwrite64|pwritev|writev|fsync|fdatasync|rename|ftruncate|openat) (wal(\/|$)|store\/data\.mdb)/
+/** What lmdb does itself while it opens; an error that comes just then ends in a crash of its own: decision 3. */
+const openingStore = /^(openat|pwrite64|writev|ftruncate|fdatasync) store\//
+const servesAgainMs = 30_000
+const failedExit = 1
+
+export async function sweepErrors(lab: Lab): Promise<SweepResult> {
+  const { options } = lab
+  const prepared = await prepareLives(lab)
+  const slots = await makeSlots(lab, options.jobs)
+  const all: ErrorPoint[] = []
+  for (const phase of phases.keys()) {
+    const { calls } = await meet(slots[0] as Slot, prepared, {
+      phase,
+      at: 0,
+      action: 'nothing',
+      error: undefined,
+    })
+    for (const kind of kinds) for (let at = 1; at <= calls.length; at++) all.push({ phase, at, ...kind })
+  }
+  const counts: Record<string, number> = { points: 0 }
+  const tallies = new Map<string, number>()
+  const problems: string[] = []
+  const points = choosePoints(all, options.seed, options.point, nameOf)
+  await inParallel(points, options.jobs, untilMsOf(options), async (point, worker) => {
+    const slot = slots[worker] as Slot
+    const outcome = await meet(slot, prepared, point)
+    if (!outcome.isReached) return
+    const what = point.error ?? 'half'
+    counts.points = (counts.points ?? 0) + 1
+    counts[`${what} ${outcome.how}`] = (counts[`${what} ${outcome.how}`] ?? 0) + 1
+    const boundary = `${what} ${point.action} ${boundaryOf(outcome.calls[point.at - 1] ?? '')}: ${outcome.how}`
+    tallies.set(boundary, (tallies.get(boundary) ?? 0) + 1)
+    for (const problem of outcome.problems) {
+      problems.push(`${nameOf(point)} (${outcome.calls[point.at - 1]}): ${problem}`)
+    }
+  })
+  if (options.isVerbose) for (const [what, count] of [...tallies].sort()) console.log(`  ${count} ${what}`)
+  return { name: 'errors', counts: { ...counts, wrong: problems.length }, problems }
+}
+
+function nameOf(point: ErrorPoint): string {
+  return `${pointName(point)}${point.error === undefined ? '' : `:${point.error}`}`
+}
+
+interface Meeting {
+  readonly life: Life
+  readonly point: ErrorPoint
+  readonly interposer: Interposer
+  readonly problems: string[]
+}
+
+async function meet(slot: Slot, prepared: readonly Prepared[], point: ErrorPoint): Promise<Outcome> {
+  const { life, interposer } = beginPhase(slot, prepared[point.phase])
+  life.isDisturbed = () => interposer.fired > 0
+  interposer.arm(point.at, point.action, point.error === undefined ? 0 : errno[point.error])
+  const problems: string[] = []
+  const how = await live({ life, point, interposer, problems })
+  const calls = interposer.calls()
+  const isReached = interposer.fired > 0
+  interposer.close()
+  slot.node.environment = {}
+  const call = calls[point.at - 1] ?? ''
+  if (point.error === 'EIO' && trusted.test(call) && life.answersAfterDisturbance > 0) {
+    problems.push(`${life.answersAfterDisturbance} answers after the error`)
+  }
+  // LMDB takes half a write for a failed one and the node ends; what is written by Quorate itself goes on.
+  if (point.action === 'half-once' && how !== 'undisturbed' && !call.endsWith(' store/data.mdb')) {
+    problems.push(`half a write ended in: ${how}`)
+  }
+  if (isReached) problems.push(...(await verify(slot.node, life.history)))
+  return { calls, isReached, how: problems.length === 0 ? how : 'wrong', problems }
+}
+
+async function live(meeting: Meeting): Promise<Outcome['how']> {
+  const { life, point, problems } = meeting
+  try {
+    await phases[point.phase]?.run(life)
+    return 'undisturbed'
+  } catch (error) {
+    if (error instanceof NodeEnded) return await ended(meeting)
+    if (error instanceof Refused) return await afterRefusal(meeting)
+    problems.push(String(error))
+    return 'wrong'
+  } finally {
+    if (life.node.isRunning) await life.node.end('SIGKILL')
+  }
+}
+
+async function ended({ life, point, interposer, problems }: Meeting): Promise<Outcome['how']> {
+  const exit = await life.node.ended().catch((error: unknown) => String(error))
+  if (typeof exit === 'string') {
+    problems.push(`it neither answers nor ends: ${exit}`)
+    return 'wrong'
+  }
+  if (exit.signal === 'SIGSEGV' && openingStore.test(interposer.calls()[point.at - 1] ?? '')) {
+    return 'crashed in lmdb'
+  }
+  if (exit.code !== failedExit) {
+    const lines = life.node.program.stderr.trimEnd().split('\n').slice(-2).join(' ')
+    problems.push(`it ended with code ${exit.code}, signal ${exit.signal}: ${lines}`)
+  }
+  return 'ended'
+}
+
+/** It said no and runs on: when the disk is well again, so must it be. */
+async function afterRefusal(meeting: Meeting): Promise<Outcome['how']> {
+  const { life, point, problems } = meeting
+  if (point.error === 'EIO') return await ended(meeting)
+  // It stays full: the restart without the fault shows that nothing was lost by it.
+  if (point.action !== 'fail-always') {
+    try {
+      await eventually('an accepted write', () => isAccepted(life), servesAgainMs)
+    } catch (error) {
+      problems.push(`refused for good: ${String(error)}`)
+      return 'wrong'
+    }
+  }
+  return life.node.isRunning ? 'refused' : await ended(meeting)
+}
+
+/** Undefined: not yet. True also when the node has ended, which nothing will change. */
+async function isAccepted(life: Life): Promise<true | undefined> {
+  if (!life.node.isRunning) return true
+  try {
+    await life.put(`again/${life.history.attempts.length}`)
+    return true
+  } catch (error) {
+    if (error instanceof NodeEnded || error instanceof Refused) return undefined
+    throw error
+  }
+}

@@ -1,0 +1,107 @@
+// Opens data directories in which one bit was changed, one after the other, with the real disk and the real recovery,
+// and says what came of it. A process of its own: some damage ends the process.
+import { cpSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import type { Entry } from '../../src/raft/index.ts'
+import { flipBit } from './flip-bit.ts'
+
+const tree = process.env.FLIP_TREE ?? join(import.meta.dirname, '../..')
+const load = async <Module>(path: string): Promise<Module> =>
+  (await import(pathToFileURL(join(tree, path)).href)) as Module
+const { configFromFlags, parseFlags, realWorld, startServer } =
+  await load<typeof import('../../src/server/index.ts')>('src/server/index.ts')
+const { crc32c, isQuorateError } = await load<typeof import('../../src/base/index.ts')>('src/base/index.ts')
+
+const readBytesMax = 1 << 20
+
+export interface Flip {
+  /** The directory to copy, and where to. */
+  readonly from: string
+  readonly to: string
+  readonly flags: readonly string[]
+  /** Undefined: nothing is changed, for the answer to compare with. */
+  readonly change: { readonly file: string; readonly at: number; readonly bit: number } | undefined
+}
+
+/** `state`: everything a client or a peer could learn, in one line. */
+export type FlipAnswer =
+  | { readonly how: 'open'; readonly state: string; readonly isNoticed: boolean }
+  | { readonly how: 'refused'; readonly code: string; readonly text: string }
+
+process.on('message', (flip: Flip) => {
+  answer(flip).then(
+    (found) => process.send?.(found),
+    (error: unknown) =>
+      process.send?.({ how: 'refused', code: 'uncaught', text: String(error) } satisfies FlipAnswer),
+  )
+})
+process.on('disconnect', () => process.exit(0))
+
+async function answer({ from, to, flags, change }: Flip): Promise<FlipAnswer> {
+  cpSync(from, to, { recursive: true })
+  try {
+    if (change !== undefined) flipBit(join(to, change.file), change.at, change.bit)
+    return await open(to, flags)
+  } finally {
+    rmSync(to, { recursive: true, force: true })
+  }
+}
+
+async function open(directory: string, flags: readonly string[]): Promise<FlipAnswer> {
+  const config = configFromFlags(parseFlags([...flags, '--data-dir', directory], {}))
+  const noticed: string[] = []
+  const logger = {
+    log: (level: string, event: string): void => {
+      if (level === 'warn' || level === 'error') noticed.push(event)
+    },
+  }
+  const world = { ...realWorld(config), logger }
+  const nowhere = { clientAddresses: [], peerAddress: undefined, metricsAddresses: [] }
+  let failure: unknown
+  const failed = (error: unknown): void => {
+    failure = error
+  }
+  try {
+    const server = await startServer({ ...config, ...nowhere }, { failed }, world)
+    try {
+      const state = await describe(server)
+      if (failure !== undefined) throw failure
+      return { how: 'open', state, isNoticed: noticed.length > 0 }
+    } finally {
+      await server.stop()
+    }
+  } catch (error) {
+    const code = isQuorateError(error) ? error.code : 'uncaught'
+    return { how: 'refused', code, text: error instanceof Error ? error.message : String(error) }
+  }
+}
+
+async function describe({ node, core }: Awaited<ReturnType<typeof startServer>>): Promise<string> {
+  const [recovered] = node.log.recovered
+  if (recovered === undefined) return 'an empty log'
+  const { hardState, base, end } = recovered
+  const entries: string[] = []
+  for (let next = base.index + 1; next <= end.index; ) {
+    const read: { entries: readonly Entry[] } = await node.log.read(0, next, end.index + 1, readBytesMax)
+    for (const { index, term, kind, chain, payload } of read.entries) {
+      entries.push(`${index} ${term} ${kind} ${chain} ${crc32c(payload)}`)
+    }
+    next += read.entries.length
+  }
+  const snapshot = core.openSnapshot()
+  let rows = 0
+  for (let chunk = snapshot.next(); chunk !== undefined; chunk = snapshot.next()) rows = crc32c(chunk, rows)
+  snapshot.done()
+  return JSON.stringify({
+    term: hardState.term,
+    vote: String(hardState.vote),
+    base: base.index,
+    end: `${end.index} ${end.term} ${end.chain}`,
+    entries: crc32c(new TextEncoder().encode(entries.join('\n'))),
+    applied: core.appliedIndex,
+    revision: core.revision,
+    digest: core.digest,
+    rows,
+  })
+}

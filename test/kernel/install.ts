@@ -1,0 +1,121 @@
+// The life of a follower that is behind what the log still has: it takes in a snapshot, and dies at its n-th call that
+// changes a file. Then it is started again as it is, must come to the state of the others by itself, and is left behind
+// again for the next point. The other two serve all the time.
+import { join } from 'node:path'
+import { SeededRandom } from '../../src/base/index.ts'
+import { eventually, type ProcessNode } from '../processes/harness.ts'
+import { contradictions } from './history.ts'
+import { type Action, boundaryOf, Interposer } from './interposer.ts'
+import { type Lab, type SweepResult, untilMsOf } from './lab.ts'
+import { Refused } from './life.ts'
+import { observe } from './observe.ts'
+import { endTrio, isLikeTheOther, startTrio, type Trio } from './trio.ts'
+
+const agreeDeadlineMs = 60_000
+const installed = '"event":"snapshot-installed"'
+const beyond = 1.1
+
+interface Visit {
+  readonly calls: readonly string[]
+  readonly isReached: boolean
+  readonly problems: readonly string[]
+}
+
+export async function sweepInstalls(lab: Lab): Promise<SweepResult> {
+  const { options } = lab
+  const trio = await startTrio(lab)
+  const untilMs = untilMsOf(options)
+  const { calls, problems: first } = await visit(lab, trio, 0, 'nothing')
+  const problems = [...first]
+  const points = (['kill-before', 'kill-after'] as const).flatMap((action) =>
+    Array.from({ length: Math.ceil(calls.length * beyond) }, (_, i) => ({ action, at: i + 1 })),
+  )
+  const random = new SeededRandom(options.seed)
+  const chosen = points
+    .filter(({ at, action }) => options.point === undefined || options.point === `install:${at}:${action}`)
+    .map((point) => ({ ...point, order: random.nextU32() }))
+    .sort((left, right) => left.order - right.order)
+  const kinds = new Set<string>()
+  let swept = 0
+  let bad = 0
+  for (const { at, action } of chosen) {
+    if (performance.now() > untilMs) break
+    const found = await visit(lab, trio, at, action)
+    if (!found.isReached) continue
+    swept++
+    const call = found.calls[at - 1] ?? ''
+    kinds.add(boundaryOf(call))
+    if (found.problems.length > 0) bad++
+    for (const problem of found.problems) problems.push(`install:${at}:${action} (${call}): ${problem}`)
+  }
+  await endTrio(trio)
+  return {
+    name: 'install',
+    counts: { calls: calls.length, points: swept, kinds: kinds.size, 'bad recoveries': bad },
+    problems,
+  }
+}
+
+/** One point: left behind, started under the interposer, killed, started again, compared. */
+async function visit(lab: Lab, trio: Trio, at: number, action: Action): Promise<Visit> {
+  const { life, follower } = trio
+  await follower.end('SIGKILL')
+  const { lastIndex } = (await life.node.status()).group
+  await leaveBehind(trio, lastIndex)
+  const interposer = new Interposer(lab.library, join(lab.directory, 'install-control'), follower.directory)
+  interposer.arm(at, action)
+  follower.environment = { ...interposer.environment, UV_THREADPOOL_SIZE: '1' }
+  follower.start()
+  const goal = (await life.node.status()).group.lastIndex
+  const problems: string[] = []
+  try {
+    await eventually(
+      'a follower that caught up or died',
+      () => hasCaughtUpOrDied(follower, goal),
+      agreeDeadlineMs,
+    )
+    const isReached = interposer.fired > 0
+    const calls = interposer.calls()
+    follower.environment = {}
+    if (!isReached && !follower.program.stderr.includes(installed)) problems.push('no snapshot was installed')
+    if (isReached) {
+      await follower.ended()
+      follower.start()
+    }
+    await follower.ready()
+    await eventually('the same state', () => isLikeTheOther(trio), agreeDeadlineMs)
+    problems.push(...contradictions(life.history, await observe(follower.endpoint)))
+    return { calls, isReached, problems }
+  } catch (error) {
+    return {
+      calls: interposer.calls(),
+      isReached: interposer.fired > 0,
+      problems: [...problems, String(error)],
+    }
+  } finally {
+    interposer.close()
+  }
+}
+
+/** Only a snapshot can bring it back: the others have released what it needs, and hold no more of it in memory. */
+async function leaveBehind({ life, cluster }: Trio, lastIndex: number): Promise<void> {
+  for (;;) {
+    try {
+      await life.put('left behind')
+      await life.grow('behind')
+      if ((await life.node.status()).group.lowWaterMark > lastIndex) break
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error
+    }
+  }
+  const others = cluster.live
+  await Promise.all(others.map((node) => node.end('SIGKILL')))
+  for (const node of others) node.start()
+  await Promise.all(others.map((node) => node.ready()))
+}
+
+async function hasCaughtUpOrDied(follower: ProcessNode, goal: number): Promise<true | undefined> {
+  if (!follower.isRunning) return true
+  const { group } = await follower.status()
+  return group.appliedIndex >= goal ? true : undefined
+}

@@ -1,0 +1,164 @@
+// The disk half of the sweeps with real processes on a real kernel. One line a sweep, with its counts.
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { resolve } from 'node:path'
+import { Arguments } from '../support/arguments.ts'
+import { sweepClusterFlips } from './cluster-flips.ts'
+import { sweepCrashes } from './crash.ts'
+import { sweepDisks } from './disks.ts'
+import { sweepErrors } from './errors.ts'
+import { sweepFlips } from './flips.ts'
+import { sweepInstalls } from './install.ts'
+import { Lab, type SweepOptions, type SweepResult } from './lab.ts'
+import { sweepPowerCuts } from './power-cut.ts'
+
+const sweeps: Readonly<
+  Record<string, { run(lab: Lab): Promise<SweepResult>; share: number; about: string }>
+> = {
+  crash: { run: sweepCrashes, share: 4, about: 'kill before and after every call that changes a file' },
+  errors: { run: sweepErrors, share: 4, about: 'EIO, ENOSPC and half writes at every such call' },
+  install: {
+    run: sweepInstalls,
+    share: 2,
+    about: 'kill a follower that takes in a snapshot at every such call',
+  },
+  cuts: { run: sweepPowerCuts, share: 4, about: 'power cuts: copies of a mounted ext4 image at such calls' },
+  flips: { run: sweepFlips, share: 3, about: 'one bit changed in each class of bytes of a directory' },
+  'cluster-flips': { run: sweepClusterFlips, share: 2, about: 'one bit changed on one of three nodes' },
+  disks: {
+    run: sweepDisks,
+    share: 2,
+    about: 'full, hung and slow disks, and a sync that fails in the kernel',
+  },
+}
+
+const usage = `npm run kernel -- [--only NAME,...] [--all] [--minutes N] [--seed S] [--jobs N] [--tree DIR] [--json FILE]
+  --only      of ${Object.keys(sweeps).join(', ')}
+  --minutes   for all sweeps together (default 4); each takes what it can, in an order that the seed decides
+  --all       every point of every sweep, however long it takes
+  --seed      default: from the commit
+  --jobs      how many nodes live at a time (default: processors)
+  --point     one point alone, as it was printed
+  --tree      the processes run the sources of another tree
+  --verbose   what became of every kind of point
+  --json      totals go there
+Needs Linux and root, and the Debian packages gcc, libc6-dev, strace, e2fsprogs, mount, util-linux, iproute2.
+
+${Object.entries(sweeps)
+  .map(([name, { about }]) => `  ${name.padEnd(14)} ${about}`)
+  .join('\n')}`
+
+const tools = ['cc', 'strace', 'mkfs.ext4', 'e2fsck', 'losetup', 'mount', 'fsfreeze', 'unshare', 'ip']
+const insideVariable = 'KERNEL_SWEEPS_INSIDE'
+
+async function main(): Promise<number> {
+  const given = new Arguments(usage)
+  const names = given.list('only', Object.keys(sweeps).join(','))
+  const minutes = given.number('minutes', 4)
+  const isComplete = given.flag('all')
+  const options = {
+    seed: given.number('seed', seedOfCommit()),
+    isComplete,
+    jobs: given.number('jobs', availableParallelism()),
+    point: given.maybe('point'),
+    isVerbose: given.flag('verbose'),
+  }
+  const tree = given.maybe('tree')
+  const json = given.maybe('json')
+  given.refuseUnknown()
+  for (const name of names) if (sweeps[name] === undefined) given.fail(`there is no sweep ${name}`)
+  if (tree !== undefined) process.env.QUORATE_TREE = resolve(tree)
+  const missing = whatIsMissing()
+  if (missing !== undefined) {
+    console.error(`the kernel sweeps cannot run here: ${missing}`)
+    return 2
+  }
+  if (process.env[insideVariable] === undefined) return await runInside()
+  console.log(
+    `seed ${options.seed}, ${isComplete ? 'every point' : `${minutes} minutes`}, ${options.jobs} at a time`,
+  )
+  const shares = names.reduce((sum, name) => sum + (sweeps[name]?.share ?? 0), 0)
+  const totals: Record<string, unknown> = {}
+  let failed = 0
+  for (const name of names) {
+    const share = sweeps[name]?.share ?? 0
+    const seconds = (minutes * 60 * share) / shares
+    const result = await runSweep(name, { ...options, seconds })
+    totals[name] = result.counts
+    if (result.problems.length > 0) failed++
+  }
+  if (json !== undefined)
+    writeFileSync(json, `${JSON.stringify({ seed: options.seed, totals }, undefined, 2)}\n`)
+  console.log(`${names.length - failed} passed, ${failed} failed`)
+  return failed === 0 ? 0 : 1
+}
+
+async function runSweep(name: string, options: SweepOptions): Promise<SweepResult> {
+  const startedMs = performance.now()
+  const lab = new Lab(options)
+  const end = (): void => lab.end()
+  process.on('exit', end)
+  try {
+    const result = await (sweeps[name] as (typeof sweeps)[string]).run(lab).catch((error: unknown) => {
+      const problem = error instanceof Error ? (error.stack ?? error.message) : String(error)
+      return { name, counts: {}, problems: [problem] }
+    })
+    const seconds = Math.round((performance.now() - startedMs) / 1_000)
+    for (const problem of result.problems)
+      console.log(`  ${name}: ${problem.trim().replaceAll(/\s*\n\s*/g, ' | ')}`)
+    const counts = Object.entries(result.counts).map(([what, count]) => `${what} ${count}`)
+    console.log(
+      `${name}: ${result.problems.length === 0 ? 'passed' : 'FAILED'}, ${counts.join(', ')}, ${seconds} s`,
+    )
+    return result
+  } finally {
+    process.off('exit', end)
+    lab.end()
+  }
+}
+
+/**
+ * The same again with ports and mounts of its own: nobody else takes a port while its node is down, and what is mounted
+ * is gone with the last process, however that ended.
+ */
+async function runInside(): Promise<number> {
+  const inside = [
+    '--net',
+    '--mount',
+    '--propagation',
+    'private',
+    'sh',
+    '-c',
+    'ip link set lo up && exec "$@"',
+    'sh',
+  ]
+  const child = spawn('unshare', [...inside, process.execPath, ...process.argv.slice(1)], {
+    stdio: 'inherit',
+    env: { ...process.env, [insideVariable]: '1' },
+  })
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal))
+  const [code] = await once(child, 'exit')
+  return typeof code === 'number' ? code : 1
+}
+
+function whatIsMissing(): string | undefined {
+  if (process.platform !== 'linux') return `this is ${process.platform}, they need Linux`
+  if (process.getuid?.() !== 0) return 'they mount file systems and need root'
+  const absent = tools.filter((tool) => spawnSync('sh', ['-c', `command -v ${tool}`]).status !== 0)
+  return absent.length === 0 ? undefined : `not installed: ${absent.join(', ')}`
+}
+
+function seedOfCommit(): number {
+  try {
+    return Number.parseInt(execFileSync('git', ['rev-parse', 'HEAD'], { encoding: 'utf8' }).slice(0, 7), 16)
+  } catch {
+    return 1
+  }
+}
+
+if (process.env[insideVariable] !== undefined) {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130))
+}
+process.exitCode = await main()
