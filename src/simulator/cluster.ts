@@ -26,8 +26,8 @@ const maybeChances: Partial<Record<MaybePlace, number>> = {
   'peer-reconnect': 0.002,
   'peer-message-lost': 0.01,
   'inbox-full': 0.01,
-  'snapshot-gone': 0.2,
-  'snapshot-part-short': 0.2,
+  'snapshot-gone': 0.5,
+  'snapshot-part-short': 0.5,
   snapshot: 0.01,
 }
 
@@ -78,9 +78,9 @@ export interface Seat {
 export class SimulatedCluster {
   readonly nodes: readonly ClusterNode[]
   readonly network: SimulatedNetwork
-  readonly checker: ClusterChecker = new ClusterChecker()
+  readonly checker: ClusterChecker
   readonly violations: Violation[] = []
-  /** How often each event name was logged by the servers. */
+  /** How often each event name was logged by the servers, and each rare thing was met by the clients. */
   readonly marks: Map<string, number> = new Map()
   readonly scheduler: Scheduler
   readonly options: SimulationOptions
@@ -104,6 +104,7 @@ export class SimulatedCluster {
     this.scheduler = scheduler
     this.#random = random.fork()
     this.options = options
+    this.checker = new ClusterChecker(options.tuning.inflightMax)
     this.#startServer = setup.startServer
     this.#journal = setup.journal
     this.network = new SimulatedNetwork({ scheduler, random: random.fork() })
@@ -125,6 +126,7 @@ export class SimulatedCluster {
       return { name, machine, life: undefined, ...whole, version: 1, lives: 0, seat }
     })
     this.#observe()
+    scheduler.afterEach(() => this.#look())
   }
 
   startAll(): void {
@@ -507,6 +509,16 @@ export class SimulatedCluster {
   /** Notes that this run has reached a state worth to be counted. */
   mark(event: string): void {
     this.marks.set(event, (this.marks.get(event) ?? 0) + 1)
+  }
+
+  /** Whatever just happened, the rules of consensus hold. */
+  #look(): void {
+    for (const { life } of this.nodes) {
+      const raft = life?.server?.raft
+      if (life === undefined || raft === undefined || !this.checker.hasMoved(raft, life.number)) continue
+      const all = this.nodes.flatMap((node) => node.life?.server?.raft ?? [])
+      this.checker.stepped(raft, life.number, all)
+    }
   }
 
   #observe(): void {

@@ -128,6 +128,11 @@ function processFaults(
       return restart(node)
     },
     stop: (node) => {
+      if (random.chance(0.3)) {
+        // What it still wants to write down for its next start may fail.
+        const operation = random.pick(['write', 'open', 'syncDirectory'] as const)
+        node.machine.disk.failNext({ operation, code: random.pick(['disk-failed', 'disk-full'] as const) })
+      }
       // Whatever ends first, the while or the program: it is started when both are over.
       const ended = cluster.stop(node)
       return () => {

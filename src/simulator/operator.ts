@@ -12,7 +12,18 @@ const peerPorts = [peerPort, peerPort + 1]
 const noticeMs = 15_000
 
 /** What the operator does next, one or the other. */
-const actions = ['add', 'add', 'promote', 'remove', 'remove', 'update', 'transfer', 'wipe', 'damage'] as const
+const actions = [
+  'add',
+  'add',
+  'promote',
+  'promote',
+  'remove',
+  'remove',
+  'update',
+  'transfer',
+  'wipe',
+  'damage',
+] as const
 type Action = (typeof actions)[number]
 const damageKinds = ['rot', 'lostWrite', 'misdirectedWrite'] as const
 
