@@ -8,8 +8,9 @@ import { drawHistory } from './testing/draw-history.ts'
 
 /**
  * One transaction a line: "c1 [0,5] @3: w x=a; r y=b@2; r z=-; d x" writes x, reads y as it was written at revision 2,
- * finds no z and deletes x; its answer has revision 3. "@?" is an unknown outcome, "@!" a failure, "else" before a step
- * puts it into the branch not taken, and "at n1:" instead of "@3:" is a serializable read there.
+ * finds no z and deletes x; its answer has revision 3. "k x" keeps the value of x in a new version. "@?" is an unknown
+ * outcome, "@!" a failure, "else" before a step puts it into the branch not taken, and "at n1:" instead of "@3:" is a
+ * serializable read there.
  */
 function parse(...lines: string[]): RecordedCall[] {
   return lines.map((line, i) => {
@@ -20,9 +21,10 @@ function parse(...lines: string[]): RecordedCall[] {
     const results: SimpleResult[] = []
     for (const step of text.split('; ')) {
       const [, other, kind, key = '', value = '', modRevision] =
-        /^(else )?([wrd]) (\w+)(?:=([\w-]+)(?:@(\d+))?)?$/.exec(step) ?? assert.fail(step)
+        /^(else )?([wrdk]) (\w+)(?:=([\w-]+)(?:@(\d+))?)?$/.exec(step) ?? assert.fail(step)
       const list = other === undefined ? success : failure
       if (kind === 'w') list.push({ kind: 'put', key, value, lease: 0n })
+      else if (kind === 'k') list.push({ kind: 'put', key, value: '', lease: 0n, ignoreValue: true })
       else if (kind === 'd') list.push({ kind: 'delete', key, end: '' })
       else list.push({ kind: 'range', key, end: '', limit: 0 })
       if (other !== undefined) continue
@@ -35,7 +37,7 @@ function parse(...lines: string[]): RecordedCall[] {
         lease: 0n,
       }
       const pairs = value === '-' ? [] : [pair]
-      if (kind === 'w') results.push({ kind: 'put' })
+      if (kind === 'w' || kind === 'k') results.push({ kind: 'put' })
       else if (kind === 'd') results.push({ kind: 'delete', deleted: 1 })
       else results.push({ kind: 'range', pairs, count: pairs.length })
     }
@@ -94,6 +96,7 @@ const anomalies: [string, string[]][] = [
     'G-single-process',
     ['a [0,9] @2: w x=1', 'a [0,9] @3: w x=2', 'b [1,2] at n2: r x=2@3', 'b [3,4] at n2: r x=1@2'],
   ],
+  ['G-single-realtime', ['a [0,1] @2: w x=1', 'b [2,3] @3: k x', 'c [4,5] @3: r x=1@2']],
   ['internal', ['a [0,1] @2: w x=1; r x=2@1']],
   ['version', ['a [0,9] @2: w x=1', 'b [0,9] @3: r x=1@3']],
 ]
@@ -118,6 +121,10 @@ const correct: [string, string[]][] = [
   [
     'a key that was deleted may be missing',
     ['a [0,1] @2: w x=1', 'a [2,3] @3: d x', 'b [4,5] @3: r x=-', 'a [6,7] @4: w x=2'],
+  ],
+  [
+    'a value that was kept',
+    ['a [0,1] @2: w x=1', 'b [2,3] @3: k x', 'c [4,5] @4: w y=1; else k x', 'd [6,7] @4: r x=1@3'],
   ],
   ['its own writes are its own', ['a [0,1] @2: w x=1; r x=1@2', 'b [2,3] @3: r x=1@2']],
 ]

@@ -233,6 +233,7 @@ export class SimulatedClient {
       request,
       isSerializable,
       atRevision,
+      leastRevision,
       calledAt: this.#cluster.scheduler.now,
       outcome: { kind: 'unknown' },
     }
@@ -249,9 +250,6 @@ export class SimulatedClient {
     }
     const { revision } = result.answer
     this.#cluster.scheduler.note(revision)
-    if (revision < leastRevision) {
-      this.#report('a read waits for the least revision', `${revision} of ${leastRevision} at ${call.server}`)
-    }
     this.#seenRevision = Math.max(this.#seenRevision, revision)
     const returnedAt = this.#cluster.scheduler.now
     const modelResult = present(result.answer.result, 'a key-value request has a result')

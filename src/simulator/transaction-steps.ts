@@ -15,7 +15,7 @@ export type PutState = 'written' | 'replaced' | 'not made'
 
 export interface TransactionSteps {
   readonly puts: readonly { readonly key: string; readonly value: string; readonly state: PutState }[]
-  /** Keys that it wrote again with the value they had. */
+  /** Keys that it wrote again with the value they had, or may have. */
   readonly keeps: readonly string[]
   /** Spans of which an answered call deleted something. */
   readonly deletions: readonly KeySpan[]
@@ -81,6 +81,7 @@ function addPuts(draft: Draft, steps: readonly SimpleRequest[], state: PutState)
       if (later.kind === 'put') return later.key === key
       return later.kind === 'delete' && isInSpan(key, later)
     })
+    if (step.ignoreValue === true && state === 'not made') continue
     if (step.ignoreValue === true) draft.keeps.push(key)
     else draft.puts.push({ key, value, state: isReplaced && state === 'written' ? 'replaced' : state })
   }
