@@ -97,3 +97,19 @@ test('a failing run is made smaller while it still breaks the same promise', asy
   assert.ok(chaosMs < 2_000, String(chaosMs))
   assert.deepEqual((await simulate(2, start, smallest.options)).digest, smallest.digest)
 })
+
+test('a smaller run that throws is no smaller failing run', async () => {
+  const fake = startFakeServer('splitsWatches')
+  const start: typeof fake = (setup) => {
+    if (setup.members.length === 1) throw new Error('this server needs a cluster')
+    return fake(setup)
+  }
+  const failing = await simulate(
+    2,
+    start,
+    shortOptions(2, { nodes: 3, clients: 1, faults: [], chaosMs: 800 }),
+  )
+  const smallest = await reduceRun(failing, start)
+  assert.equal(smallest.options.nodes, 3)
+  assert.equal(smallest.violations[0]?.promise, failing.violations[0]?.promise)
+})
