@@ -279,6 +279,8 @@ export class SimulatedCluster {
         if (node.life === life) {
           if (isOrderly) this.mark('stopped-in-order')
           this.kill(node)
+          // Who stopped it may be gone by now.
+          if (this.#isHealed) this.restart(node)
         }
         resolve()
       }
