@@ -96,6 +96,8 @@ class FakeServer implements SimulatedServer {
   readonly #deadlines = new Map<bigint, number>()
   readonly #ttls = new Map<bigint, number>()
   readonly #stopped = Promise.withResolvers<unknown>()
+  /** It has none. */
+  readonly raft = undefined
   readonly stopped: Promise<unknown> = this.#stopped.promise
   #compactRevision = 0
   #digest = 0

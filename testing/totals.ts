@@ -5,7 +5,9 @@
  * all runs, by name, or by name and kind ("faults": {"crash": 3}); a figure that a row does not have counts as 0. A
  * name says its unit where it is not a count ("simulatedHours"). Nothing is ever taken away from a figure.
  */
+
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { describeCommit } from '../bench/machine.ts'
 
 export const totalsPath = 'docs/reliability-totals.json'
 
@@ -44,6 +46,13 @@ export function addToTotals(name: string, addition: Addition, path: string = tot
   writeFileSync(written, `${JSON.stringify(totals, undefined, 2)}\n`)
   renameSync(written, path)
   return totals.rows[name] as Row
+}
+
+/** Adds a run of now and of this tree. */
+export function countRun(name: string, figures: Figures, path: string = totalsPath): void {
+  const { commit, dirty } = describeCommit()
+  const date = new Date().toISOString().slice(0, 10)
+  addToTotals(name, { figures, commit: dirty ? `${commit} (changed)` : commit, date }, path)
 }
 
 /** What the file holds; without a file, no rows. */

@@ -18,6 +18,7 @@ import {
   type LogRead,
   type RaftNode,
   type RaftRestore,
+  type RaftView,
   type Ready,
   type Role,
   type StorageOperation,
@@ -196,6 +197,10 @@ export class ReplicatedGroup<Result> implements Group<Result> {
 
   get nodeId(): NodeId {
     return this.#deps.nodeId
+  }
+
+  get raftView(): RaftView {
+    return this.#raft
   }
 
   get term(): number {

@@ -19,7 +19,7 @@ import {
   randomU64,
   type Time,
 } from '../io/index.ts'
-import type { Configuration } from '../raft/index.ts'
+import type { Configuration, RaftView } from '../raft/index.ts'
 import { openSnapshotStore } from '../snapshot/index.ts'
 import type { StoreBackend } from '../store/index.ts'
 import { openWriteAheadLog, type WriteAheadLog } from '../write-ahead-log/index.ts'
@@ -97,6 +97,8 @@ const channelQueueBytesMax = 64 * 1024 * 1024
 /** A member of a cluster (or a cluster of one): its log, its group, its connections to the others. */
 export interface QuorateNode<Result> {
   readonly group: Group<Result>
+  /** What consensus is at, live, for whoever checks its rules from outside. */
+  readonly raft: RaftView
   readonly log: WriteAheadLog
   readonly name: string
   /** Where peers really reach this node; undefined when it does not listen. */
@@ -231,6 +233,10 @@ class RunningNode<Result> implements QuorateNode<Result> {
   get group(): ReplicatedGroup<Result> {
     if (this.#group === undefined) throw new QuorateError('stopped', 'the node is not open')
     return this.#group
+  }
+
+  get raft(): RaftView {
+    return this.group.raftView
   }
 
   get log(): WriteAheadLog {

@@ -52,7 +52,9 @@ export type {
   RaftNode,
   RaftOptions,
   RaftRestore,
+  RaftView,
 } from './contract.ts'
+export { Past } from './invariants.ts'
 export { createRaft } from './node.ts'
 export {
   type AppendRequest,

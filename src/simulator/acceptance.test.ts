@@ -322,6 +322,7 @@ test('FR-2: a follower that is cut off ends a read with a minimum revision by an
     [read.kind, read.kind === 'answered' ? '' : read.code],
     ['failed', 'revision-wait-timeout'],
   )
+  // The client says four seconds.
   assert.ok(story.scheduler.now - startedAt < 4_500, `${story.scheduler.now - startedAt} ms`)
   assert.equal(await story.get(away, true), 'before', 'without a minimum it tells what it has')
   story.cluster.network.heal()

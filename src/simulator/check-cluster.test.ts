@@ -14,7 +14,7 @@ const status: NodeStatus = {
 }
 
 function promises(act: (checker: ClusterChecker) => void): string[] {
-  const checker = new ClusterChecker()
+  const checker = new ClusterChecker(4)
   checker.observe('n1', 1, { ...status, isLeader: true })
   checker.observe('n2', 1, status)
   act(checker)

@@ -109,14 +109,14 @@ export class ClientPaths {
 
   #resultOfError(error: unknown): CallResult {
     const result = resultOfError(error)
-    if ('code' in result && result.code.startsWith(unlistedCode)) {
+    if (result.code.startsWith(unlistedCode)) {
       this.violations.push({ promise: 'a refusal is one that clients know', facts: result.code })
     }
     return result
   }
 }
 
-function resultOfError(error: unknown): CallResult {
+function resultOfError(error: unknown): Exclude<CallResult, { kind: 'answered' }> {
   if (error instanceof ServerRefusal) {
     return { kind: error.outcome === 'none' ? 'failed' : 'unknown', code: error.code }
   }

@@ -78,9 +78,9 @@ export interface Seat {
 export class SimulatedCluster {
   readonly nodes: readonly ClusterNode[]
   readonly network: SimulatedNetwork
-  readonly checker: ClusterChecker = new ClusterChecker()
+  readonly checker: ClusterChecker
   readonly violations: Violation[] = []
-  /** How often each event name was logged by the servers. */
+  /** How often each event name was logged by the servers, and each rare thing was met by the clients. */
   readonly marks: Map<string, number> = new Map()
   readonly scheduler: Scheduler
   readonly options: SimulationOptions
@@ -104,6 +104,7 @@ export class SimulatedCluster {
     this.scheduler = scheduler
     this.#random = random.fork()
     this.options = options
+    this.checker = new ClusterChecker(options.tuning.inflightMax)
     this.#startServer = setup.startServer
     this.#journal = setup.journal
     this.network = new SimulatedNetwork({ scheduler, random: random.fork() })
@@ -125,6 +126,7 @@ export class SimulatedCluster {
       return { name, machine, life: undefined, ...whole, version: 1, lives: 0, seat }
     })
     this.#observe()
+    scheduler.afterEach(() => this.#look())
   }
 
   startAll(): void {
@@ -442,6 +444,7 @@ export class SimulatedCluster {
         promise: 'a server stops only for a reason',
         facts: `${node.name}: ${explain(reason)}`,
       })
+      this.#journal?.broken(this.scheduler.now)
     }
     this.kill(node)
     this.#startLater(node)
@@ -511,6 +514,16 @@ export class SimulatedCluster {
     this.marks.set(event, (this.marks.get(event) ?? 0) + 1)
   }
 
+  /** Whatever just happened, the rules of consensus hold. */
+  #look(): void {
+    for (const { life } of this.nodes) {
+      const raft = life?.server?.raft
+      if (life === undefined || raft === undefined || !this.checker.hasMoved(raft, life.number)) continue
+      const all = this.nodes.flatMap((node) => node.life?.server?.raft ?? [])
+      this.checker.stepped(raft, life.number, all)
+    }
+  }
+
   #observe(): void {
     for (const { life } of this.nodes) {
       if (life?.server === undefined) continue
@@ -519,6 +532,7 @@ export class SimulatedCluster {
       if (node.machine.isPaused) continue
       this.checker.observe(node.name, number, server.status())
     }
+    if (this.checker.violations.length > 0) this.#journal?.broken(this.scheduler.now)
     this.scheduler.after(observeEveryMs, () => this.#observe())
   }
 }

@@ -240,6 +240,10 @@ class QuorateUnderSimulation implements SimulatedServer {
     return stream
   }
 
+  get raft(): NonNullable<SimulatedServer['raft']> {
+    return this.#node.raft
+  }
+
   status(): ReturnType<SimulatedServer['status']> {
     const { group } = this.#node
     const { role, term, commitIndex, appliedIndex, lastIndex, digest, configurationIndex } = group.status()

@@ -13,6 +13,7 @@ import { assert, present } from '../base/index.ts'
  */
 export class Scheduler {
   #heap: ScheduledEvent[] = []
+  #afterEach: () => void = () => undefined
   #sequence = 0
   #now = 0
   #eventCount = 0
@@ -64,6 +65,11 @@ export class Scheduler {
     })
   }
 
+  /** `look` is called after each event and all that followed from it at once. It must change nothing. */
+  afterEach(look: () => void): void {
+    this.#afterEach = look
+  }
+
   /** Mixes an unsigned 32-bit number into the digest. */
   note(value: number): void {
     this.#digest = mix(this.#digest, value)
@@ -81,6 +87,7 @@ export class Scheduler {
     return new Promise((resolve, reject) => {
       const turn = (): void => {
         try {
+          this.#afterEach()
           if (condition()) resolve(true)
           else if (this.#happenNext(timeMax)) afterJobs(ask)
           else resolve(false)

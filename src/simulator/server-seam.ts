@@ -1,5 +1,6 @@
 /** What the simulation needs of a server under test. The real node and the fakes of the tests come in through here. */
 import type { Logger } from '../io/index.ts'
+import type { RaftView } from '../raft/index.ts'
 import type { NodeStatus } from './check-cluster.ts'
 import type { WatchMessage, WatchRequest } from './check-watch.ts'
 import type { ModelRequest, ModelResult } from './kv-model.ts'
@@ -212,6 +213,8 @@ export interface SimulatedServer {
   openKeepAlive(listener: KeepAliveListener): ServerKeepAliveStream
   /** Cheap: it is asked every few milliseconds. */
   status(): NodeStatus
+  /** What consensus is at, live; undefined where no raft runs. It is looked at after every event. */
+  readonly raft: RaftView | undefined
   /** Resolves, with the reason, when the server stopped by itself (a failed disk, a broken invariant). */
   readonly stopped: Promise<unknown>
   /** An orderly end. No call is made any more; those under way are answered or refused. */

@@ -130,6 +130,7 @@ export class WatchBrowser {
 
   #take(connection: Connection, watchId: number, message: ServerWatchMessage): void {
     if (watchId === -1) {
+      this.#cluster.mark('watch-progress-of-all')
       if (message.kind !== 'progress') this.#report('a mark for all is a mark', message.kind)
       else for (const watch of connection.watches.values()) this.#keep(watch, message)
       return
@@ -158,7 +159,12 @@ export class WatchBrowser {
   }
 
   #keep(watch: BrowsedWatch, message: WatchMessage): void {
-    if (watch.createdRevision === undefined) return
+    const { createdRevision, request } = watch
+    if (createdRevision === undefined) return
+    if (message.kind !== 'events') this.#cluster.mark(`watch-${message.kind}`)
+    else if (message.fragment) this.#cluster.mark('watch-fragment')
+    else if (request.startRevision > createdRevision) this.#cluster.mark('watch-from-the-future')
+    else if (request.startRevision > 0) this.#cluster.mark('watch-from-the-past')
     watch.messages.push(message)
     if (message.kind !== 'compacted') this.#cluster.scheduler.note(message.revision)
   }

@@ -75,6 +75,7 @@ export class Cluster {
     this.settings = settings
     this.laboratory = laboratory
     this.#servers = servers
+    abandoned.add(servers.directory)
     this.seats = servers.nodes.map((node, place) => new Seat(place, node, clockFileOf(laboratory, place)))
     for (const seat of this.seats) this.setClock(seat, '+0')
   }
@@ -216,6 +217,7 @@ export class Cluster {
     for (const tracer of tracers) tracer.kill('SIGKILL')
     await Promise.all(this.seats.map((seat) => this.kill(seat)))
     await this.laboratory.healAll()
+    abandoned.delete(this.directory)
     if (!keepData) rmSync(this.directory, { recursive: true, force: true })
   }
 }
@@ -260,9 +262,12 @@ function flagsOf(settings: ClusterSettings): string[] {
   return [...common, ...logBytes]
 }
 
+// What a run that is cut short leaves: the servers themselves are ended by those who start them.
 const tracers = new Set<ChildProcess>()
+const abandoned = new Set<string>()
 process.on('exit', () => {
   for (const tracer of tracers) tracer.kill('SIGKILL')
+  for (const directory of abandoned) rmSync(directory, { recursive: true, force: true, maxRetries: 5 })
 })
 
 function environmentOf(settings: ClusterSettings, clockFile: string): string[] {

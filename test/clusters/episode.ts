@@ -3,13 +3,7 @@ import { SeededRandom } from '../../src/base/index.ts'
 import type { ClusterSettings, System } from './cluster.ts'
 import type { Laboratory } from './laboratory.ts'
 import { drawFaults, type FaultKind, fastClockRate, Nemesis } from './nemesis.ts'
-import { describeSession, runSession, type SessionResult } from './session.ts'
-
-export interface EpisodeResult extends SessionResult {
-  readonly system: System
-  readonly seed: number
-  readonly faults: ReadonlyMap<FaultKind, number>
-}
+import { type Result, runSession } from './session.ts'
 
 export interface EpisodeSetup {
   readonly system: System
@@ -23,7 +17,7 @@ export interface EpisodeSetup {
 const clientCount = 6
 const faultsMs = 7_000
 
-export async function runEpisode(setup: EpisodeSetup, laboratory: Laboratory): Promise<EpisodeResult> {
+export async function runEpisode(setup: EpisodeSetup, laboratory: Laboratory): Promise<Result> {
   const { system, seed, tree, keepData } = setup
   const random = new SeededRandom(seed)
   const kinds = setup.faults ?? drawFaults(random, system)
@@ -55,10 +49,6 @@ export async function runEpisode(setup: EpisodeSetup, laboratory: Laboratory): P
       await nemesis.run(faultsMs)
     },
   )
-  return { ...result, system, seed, faults }
-}
-
-export function describeEpisode(result: EpisodeResult): string {
-  const faults = [...result.faults].map(([kind, count]) => `${kind}=${count}`).join(' ')
-  return [`seed ${result.seed}`, result.system, faults, describeSession(result)].join('  ')
+  const figures = Object.fromEntries(faults)
+  return { ...result, name: `seed ${seed}`, system, figures, faults }
 }

@@ -3,11 +3,11 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Arguments } from '../support/arguments.ts'
 import type { System } from './cluster.ts'
-import { describeEpisode, type EpisodeResult, runEpisode } from './episode.ts'
+import { runEpisode } from './episode.ts'
 import { Laboratory, missingHere } from './laboratory.ts'
 import { type FaultKind, faultKinds } from './nemesis.ts'
-import { runScenario, type Scenario, type ScenarioResult, scenarios } from './scenarios.ts'
-import { describeSession, type SessionResult } from './session.ts'
+import { runScenario, type Scenario, scenarios } from './scenarios.ts'
+import { describeSession, type Result } from './session.ts'
 
 const shownMax = 5
 
@@ -45,32 +45,35 @@ async function main(): Promise<number> {
     return 3
   }
   const laboratory = new Laboratory(3)
-  const results: ScenarioResult[] = []
+  const setups = systems.map((one) => ({ system: one, tree, keepData, seed, samples, faults }))
+  const results: Result[] = []
   for (const scenario of chosen) {
-    for (const one of systems.filter((name) => scenario.systems.includes(name))) {
-      const result = await runScenario(scenario, { system: one, tree, seed, samples, keepData }, laboratory)
-      results.push(result)
-      const figures = Object.entries(result.figures).map(([name, value]) => `${name} ${value}`)
-      console.log(`${scenario.name}  ${one}  ${figures.join(', ')}  ${describeSession(result)}`)
-      printViolations(result)
+    for (const setup of setups.filter((one) => scenario.systems.includes(one.system))) {
+      results.push(await show(runScenario(scenario, setup, laboratory)))
     }
   }
-  const episodes: EpisodeResult[] = []
   for (let i = 0; i < histories; i++) {
-    for (const one of systems) {
-      const episode = await runEpisode({ system: one, seed: seed + i, tree, keepData, faults }, laboratory)
-      episodes.push(episode)
-      console.log(describeEpisode(episode))
-      printViolations(episode)
+    for (const setup of setups) {
+      results.push(await show(runEpisode({ ...setup, seed: seed + i }, laboratory)))
     }
   }
   laboratory.close()
-  const all = [...results, ...episodes]
-  const totals = systems.map((one) => totalsOf(one, all))
-  for (const total of totals) console.log(JSON.stringify(total))
-  if (json !== undefined)
-    writeFileSync(json, `${JSON.stringify({ totals, scenarios: results.map(figuresOf) }, undefined, 2)}\n`)
-  return all.some((one) => one.violations.length > 0) ? 1 : 0
+  const totals = Object.fromEntries(systems.map((one) => [one, totalsOf(one, results)]))
+  for (const [name, figures] of Object.entries(totals)) console.log(describeTotals(name, figures))
+  if (json !== undefined) {
+    const scenarioFigures = results.map(({ name, system, figures }) => ({ name, system, figures }))
+    writeFileSync(json, `${JSON.stringify({ totals, scenarios: scenarioFigures }, undefined, 2)}\n`)
+  }
+  return results.some((one) => one.violations.length > 0) ? 1 : 0
+}
+
+/** One line of each, and below it what was broken. */
+async function show(running: Promise<Result>): Promise<Result> {
+  const result = await running
+  const figures = Object.entries(result.figures).map(([name, value]) => `${name} ${value}`)
+  console.log([result.name, result.system, figures.join(', '), describeSession(result)].join('  '))
+  for (const { promise, facts } of result.violations.slice(0, shownMax)) console.log(`  ${promise}: ${facts}`)
+  return result
 }
 
 function readFaults(options: Arguments): FaultKind[] | undefined {
@@ -88,30 +91,38 @@ function readScenarios(options: Arguments): readonly Scenario[] {
   return chosen
 }
 
-function printViolations({ violations }: SessionResult): void {
-  for (const { promise, facts } of violations.slice(0, shownMax)) console.log(`  ${promise}: ${facts}`)
-}
+type Totals = Readonly<Record<string, number | Readonly<Record<string, number>>>>
 
-function figuresOf({ scenario, system, figures }: ScenarioResult): object {
-  return { scenario, system, figures }
-}
-
-type Result = SessionResult & { readonly system: System }
-
-function totalsOf(system: System, all: readonly Result[]): Record<string, number | string> {
-  const episodes = all.filter((episode) => episode.system === system)
-  const sum = (of: (episode: Result) => number): number =>
-    episodes.reduce((total, episode) => total + of(episode), 0)
-  return {
-    system,
-    histories: episodes.length,
-    violations: sum((episode) => episode.violations.length),
-    lost: sum((episode) => episode.lost),
-    answered: sum((episode) => episode.answered),
-    unknown: sum((episode) => episode.unknown),
-    revisions: sum((episode) => episode.revisions),
-    watchedEvents: sum((episode) => episode.watchedEvents),
+function totalsOf(system: System, all: readonly Result[]): Totals {
+  const results = all.filter((result) => result.system === system)
+  const sum = (of: (result: Result) => number): number =>
+    results.reduce((total, result) => total + of(result), 0)
+  const faults: Record<string, number> = {}
+  for (const result of results) {
+    for (const [kind, count] of result.faults) faults[kind] = (faults[kind] ?? 0) + count
   }
+  return {
+    histories: results.length,
+    violations: sum((result) => result.violations.length),
+    lost: sum((result) => result.lost),
+    answered: sum((result) => result.answered),
+    failed: sum((result) => result.failed),
+    unknown: sum((result) => result.unknown),
+    revisions: sum((result) => result.revisions),
+    watchedEvents: sum((result) => result.watchedEvents),
+    known: sum((result) => [...result.known.values()].reduce((total, count) => total + count, 0)),
+    faults,
+  }
+}
+
+function describeTotals(system: string, totals: Totals): string {
+  const { histories, violations, lost, answered, failed, unknown, revisions, watchedEvents, known } = totals
+  return [
+    `${system}: ${histories} histories, ${violations} violations, ${lost} acknowledged writes lost`,
+    `${answered} calls answered, ${failed} failed, ${unknown} unknown`,
+    `${revisions} revisions, ${watchedEvents} watched events`,
+    ...(known === 0 ? [] : [`${known} known violations`]),
+  ].join('; ')
 }
 
 process.exit(await main())

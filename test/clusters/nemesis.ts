@@ -73,7 +73,7 @@ export class Nemesis {
     const taking: Promise<void>[] = []
     while (performance.now() < until) {
       taking.push(this.#inject(this.#random.pick(this.#kinds)))
-      await sleep(Math.min(1_400 * this.#random.unit(), until - performance.now()))
+      await sleep(Math.max(0, Math.min(1_400 * this.#random.unit(), until - performance.now())))
       // Faults that follow each other too fast on a slow machine leave nothing to judge.
       if (this.#random.chance(0.6)) await this.#progress()
     }
@@ -109,35 +109,37 @@ export class Nemesis {
   }
 
   async #start(kind: FaultKind, whileMs: number): Promise<Undo> {
-    const any = this.#random.pick(this.#cluster.seats)
+    const drawn = this.#random.pick(this.#cluster.seats)
     switch (kind) {
       case 'kill':
-        return this.#kill([any])
+        return this.#kill([drawn])
       case 'killLeader':
         return this.#kill([await this.#leaderOrAny()])
       case 'killAll':
         return this.#kill(this.#cluster.seats)
       case 'pause':
-        return this.#cluster.hang(any)
+        return this.#cluster.hang(drawn)
       case 'pauseLeader':
         return this.#cluster.hang(await this.#leaderOrAny())
       case 'isolate':
       case 'deaf':
       case 'mute':
       case 'mesh':
-        return this.#silence(kind, this.#random.chance(0.5) ? await this.#leaderOrAny() : any)
+        return this.#silence(kind, this.#random.chance(0.5) ? await this.#leaderOrAny() : drawn)
       case 'reset':
-        return this.#reset(any)
+        return this.#reset(drawn)
       case 'strobe':
         await this.#cluster.strobe(await this.#leaderOrAny(), whileMs)
         return () => undefined
       case 'slowDisk':
-        return any.isDown ? () => undefined : this.#cluster.slowDisk(any, this.#random.pick([10, 50, 200]))
+        return drawn.isDown
+          ? () => undefined
+          : this.#cluster.slowDisk(drawn, this.#random.pick([10, 50, 200]))
       case 'wallJump':
-        this.#cluster.setClock(any, `${this.#random.between(-3_600, 3_600)}`.replace(/^(?=\d)/, '+'))
+        this.#cluster.setClock(drawn, `${this.#random.between(-3_600, 3_600)}`.replace(/^(?=\d)/, '+'))
         return () => undefined
       default:
-        return this.#restartWithFastClock(any)
+        return this.#restartWithFastClock(drawn)
     }
   }
 

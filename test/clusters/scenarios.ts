@@ -8,7 +8,7 @@ import type { Laboratory } from './laboratory.ts'
 import { LeaseHolders } from './lease-holders.ts'
 import { fastClockRate } from './nemesis.ts'
 import { Connection } from './recorder.ts'
-import { type Load, runSession, type Session, type SessionResult } from './session.ts'
+import { type Load, type Result, runSession, type Session } from './session.ts'
 
 export interface ScenarioContext {
   readonly session: Session
@@ -26,12 +26,6 @@ export interface Scenario {
   readonly script: (context: ScenarioContext) => Promise<void>
 }
 
-export interface ScenarioResult extends SessionResult {
-  readonly scenario: string
-  readonly system: System
-  readonly figures: Readonly<Record<string, number | string>>
-}
-
 const both: readonly System[] = ['quorate', 'etcd']
 const fast = { heartbeatMs: 15, electionMs: 150 }
 
@@ -39,7 +33,7 @@ export async function runScenario(
   scenario: Scenario,
   setup: { system: System; tree: string; seed: number; samples: number; keepData: boolean },
   laboratory: Laboratory,
-): Promise<ScenarioResult> {
+): Promise<Result> {
   const { system, tree, samples, keepData } = setup
   const settings = { ...defaultSettings, ...scenario.settings, system, tree }
   const figures: Record<string, number | string> = {}
@@ -60,7 +54,7 @@ export async function runScenario(
       await scenario.script({ session, samples, figure })
     },
   )
-  return { ...result, scenario: scenario.name, system, figures }
+  return { ...result, name: scenario.name, system, figures, faults: new Map() }
 }
 
 /** Kill, measure, restart, and only then again. */
@@ -83,12 +77,16 @@ async function killLeaders({ session, samples, figure }: ScenarioContext): Promi
 async function transferLeadership({ session, samples, figure }: ScenarioContext): Promise<void> {
   const { cluster } = session
   const gaps: number[] = []
+  /** The same measure while nothing happens: what the machine adds to every gap. */
+  const quiet: number[] = []
   for (let i = 0; i < samples; i++) {
     const leader = await cluster.leader()
     const others = (await cluster.statuses()).filter((status) => status.memberId !== leader.memberId)
     const target = others[i % others.length]
     if (target === undefined) continue
+    await sleep(500)
     const at = performance.now()
+    quiet.push(session.longestGapMs(at - 500, at))
     const client = new GrpcClient(leader.seat.server.endpoint)
     const answer = await client.call('moveLeader', { targetID: target.memberId }, 10_000)
     client.close()
@@ -99,11 +97,14 @@ async function transferLeadership({ session, samples, figure }: ScenarioContext)
   figure('n', samples)
   figure('gap p50 ms', percentile(gaps, 0.5))
   figure('gap p99 ms', percentile(gaps, 0.99))
+  figure('without transfer p50 ms', percentile(quiet, 0.5))
 }
 
 async function restartInTurn({ session, figure }: ScenarioContext): Promise<void> {
   const { cluster } = session
+  await sleep(2_000)
   const from = performance.now()
+  figure('gap before ms', Math.round(session.longestGapMs(from - 2_000, from)))
   for (const seat of cluster.seats) {
     await cluster.terminate(seat)
     cluster.start(seat)

@@ -1,11 +1,12 @@
 // Fuzzes every decoder in process:
-//   npm run fuzz -- [--minutes 1] [--seed N] [--only NAME] [--jobs N] [--keep] [--replay FILE] [--json FILE]
+//   npm run fuzz -- [--minutes 1] [--seed N] [--only NAME] [--jobs N] [--keep] [--replay FILE] [--totals]
 // See --help. Exit code 1 when something was found.
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import { bytesFromHex } from '../../src/base/index.ts'
+import { countRun } from '../../testing/totals.ts'
 import { addToCorpus, writeFinding } from './corpus.ts'
 import { currentInput, type Report, type Share, sharedBytes } from './report.ts'
 import { tryInput } from './target.ts'
@@ -23,7 +24,7 @@ same after writing and reading it again; no input may take longer than 100 ms or
   --jobs N       threads (default: all cores)
   --keep         add inputs that went a new way to the corpus (test/fuzz/testdata)
   --replay FILE  try one finding again
-  --json FILE    write the figures there
+  --totals       add the figures to docs/reliability-totals.json
   --list         name the targets`
 
 const { values } = parseArgs({
@@ -34,7 +35,7 @@ const { values } = parseArgs({
     jobs: { type: 'string', default: String(availableParallelism()) },
     keep: { type: 'boolean', default: false },
     replay: { type: 'string' },
-    json: { type: 'string' },
+    totals: { type: 'boolean', default: false },
     list: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
@@ -153,10 +154,7 @@ function conclude(reports: readonly Report[], seed: number, seconds: number): vo
   const hangs = count(/^(hangs|takes)/)
   const memory = count(/^allocates/)
   const inputs = inputsOf(reports)
-  if (values.json !== undefined) {
-    const figures = { targets: reports.length, inputs, findings: findings.length, seed, seconds }
-    writeFileSync(values.json, `${JSON.stringify(figures)}\n`)
-  }
+  if (values.totals) countRun('fuzzing', { inputs, findings: findings.length, realHours: seconds / 3600 })
   console.log(
     `${reports.length} targets, ${inputs} inputs in ${seconds.toFixed(0)} s, seed ${seed}: ` +
       `${findings.length - hangs - memory} wrong, ${hangs} hangs, ${memory} memory`,

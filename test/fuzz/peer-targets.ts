@@ -88,7 +88,7 @@ const directory: Directory = {
 
 /** A message of each kind, encoded. */
 export const peerMessageSeeds: readonly Uint8Array[] = peerMessages.map((message) =>
-  encodePeerMessage(message),
+  encodePeerMessage(message).slice(),
 )
 
 const malformed: readonly ErrorCode[] = ['frame-malformed', 'format-unsupported']
@@ -102,7 +102,7 @@ export function peerTargets(): FuzzTarget[] {
       name: 'peer.message',
       seeds: peerMessageSeeds,
       read: (input) => decodePeerMessage(input, route),
-      write: encodePeerMessage,
+      write: (message: PeerMessage) => encodePeerMessage(message).slice(),
       refusals: malformed,
     },
     {

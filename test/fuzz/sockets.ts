@@ -1,8 +1,8 @@
 // Fuzzes two real processes over their sockets, client port and peer port:
-//   npm run fuzz:sockets -- [--minutes 1] [--seed N] [--json FILE]
+//   npm run fuzz:sockets -- [--minutes 1] [--seed N] [--totals]
 // A good client works all the time beside it: it must be served within its deadline, find everything it wrote, and see no
 // change of leader; no process ends, keeps the connections or the memory. Exit code 1 when one of that is not so.
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,6 +13,7 @@ import { encodeHello, encodeWhoAmI } from '../../src/node/handshake.ts'
 import { clusterIdOf, memberIdOf } from '../../src/node/members.ts'
 import { decodePeerMessage } from '../../src/node/peer-codec.ts'
 import { frameClass, framesOf } from '../../src/node/peer-frame.ts'
+import { countRun } from '../../testing/totals.ts'
 import { GrpcClient } from '../support/grpc-client.ts'
 import { bytes } from '../support/keys.ts'
 import { freePorts, ServerNode, waitReady } from '../support/servers.ts'
@@ -24,7 +25,7 @@ const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '1' },
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
-    json: { type: 'string' },
+    totals: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 })
@@ -297,11 +298,9 @@ async function main(): Promise<void> {
     for (const finding of fuzzing.findings) console.log(`FOUND ${finding}`)
     const { conversations, probes, findings } = fuzzing
     const seconds = (performance.now() - startedAt) / 1000
-    if (values.json !== undefined) {
-      writeFileSync(
-        values.json,
-        `${JSON.stringify({ conversations, probes, findings: findings.length, seed, seconds })}\n`,
-      )
+    if (values.totals) {
+      const figures = { conversations, probes, findings: findings.length, realHours: seconds / 3600 }
+      countRun('fuzzing over sockets', figures)
     }
     console.log(
       `${conversations} conversations over sockets in ${seconds.toFixed(0)} s, seed ${seed}: ` +
@@ -315,5 +314,5 @@ async function main(): Promise<void> {
 }
 
 if (values.help)
-  console.log('npm run fuzz:sockets -- [--minutes 1] [--seed N] [--json FILE]: see the head of the file')
+  console.log('npm run fuzz:sockets -- [--minutes 1] [--seed N] [--totals]: see the head of the file')
 else await main()

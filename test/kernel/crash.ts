@@ -15,6 +15,7 @@ import {
   verify,
 } from './lab.ts'
 import { Life, NodeEnded, newNode, phases } from './life.ts'
+import { compareWithStrace } from './strace.ts'
 
 /** Lives differ a little in length: their timers. The points behind the longest are not reached. */
 const beyond = 1.1
@@ -44,7 +45,7 @@ export async function sweepCrashes(lab: Lab): Promise<SweepResult> {
     }
   }
   const chosen = choosePoints(all, options.seed, options.point, pointName)
-  const problems: string[] = []
+  const problems = await compareWithStrace(slots[0] as Slot, prepared, lab.makeDirectory('strace'))
   const kinds = new Set<string>()
   let swept = 0
   let bad = 0

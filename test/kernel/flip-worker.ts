@@ -1,9 +1,10 @@
 // Opens data directories in which one bit was changed, one after the other, with the real disk and the real recovery,
 // and says what came of it. A process of its own: some damage ends the process.
-import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Entry } from '../../src/raft/index.ts'
+import { flipBit } from './flip-bit.ts'
 
 const tree = process.env.FLIP_TREE ?? join(import.meta.dirname, '../..')
 const load = async <Module>(path: string): Promise<Module> =>
@@ -103,10 +104,4 @@ async function describe({ node, core }: Awaited<ReturnType<typeof startServer>>)
     digest: core.digest,
     rows,
   })
-}
-
-function flipBit(path: string, at: number, bit: number): void {
-  const bytes = readFileSync(path)
-  bytes[at] = (bytes[at] ?? 0) ^ (1 << bit)
-  writeFileSync(path, bytes)
 }

@@ -3,24 +3,17 @@
 // again for the next point. The other two serve all the time.
 import { join } from 'node:path'
 import { SeededRandom } from '../../src/base/index.ts'
-import { eventually, type ProcessCluster, type ProcessNode, planCluster } from '../processes/harness.ts'
+import { eventually, type ProcessNode } from '../processes/harness.ts'
 import { contradictions } from './history.ts'
 import { type Action, boundaryOf, Interposer } from './interposer.ts'
 import { type Lab, type SweepResult, untilMsOf } from './lab.ts'
-import { Life, lifeFlags, Refused } from './life.ts'
+import { Refused } from './life.ts'
 import { observe } from './observe.ts'
+import { endTrio, isLikeTheOther, startTrio, type Trio } from './trio.ts'
 
 const agreeDeadlineMs = 60_000
 const installed = '"event":"snapshot-installed"'
 const beyond = 1.1
-
-interface Trio {
-  readonly lab: Lab
-  readonly cluster: ProcessCluster
-  /** What is asked of it is remembered. */
-  readonly life: Life
-  readonly follower: ProcessNode
-}
 
 interface Visit {
   readonly calls: readonly string[]
@@ -30,13 +23,9 @@ interface Visit {
 
 export async function sweepInstalls(lab: Lab): Promise<SweepResult> {
   const { options } = lab
-  const cleanups: (() => void)[] = []
-  lab.onEnd(() => {
-    for (const cleanup of cleanups) cleanup()
-  })
-  const trio = await startTrio(lab, { after: (cleanup: () => void) => void cleanups.push(cleanup) })
+  const trio = await startTrio(lab)
   const untilMs = untilMsOf(options)
-  const { calls, problems: first } = await visit(trio, 0, 'nothing')
+  const { calls, problems: first } = await visit(lab, trio, 0, 'nothing')
   const problems = [...first]
   const points = (['kill-before', 'kill-after'] as const).flatMap((action) =>
     Array.from({ length: Math.ceil(calls.length * beyond) }, (_, i) => ({ action, at: i + 1 })),
@@ -51,7 +40,7 @@ export async function sweepInstalls(lab: Lab): Promise<SweepResult> {
   let bad = 0
   for (const { at, action } of chosen) {
     if (performance.now() > untilMs) break
-    const found = await visit(trio, at, action)
+    const found = await visit(lab, trio, at, action)
     if (!found.isReached) continue
     swept++
     const call = found.calls[at - 1] ?? ''
@@ -59,7 +48,7 @@ export async function sweepInstalls(lab: Lab): Promise<SweepResult> {
     if (found.problems.length > 0) bad++
     for (const problem of found.problems) problems.push(`install:${at}:${action} (${call}): ${problem}`)
   }
-  await Promise.all(trio.cluster.live.map((node) => node.end('SIGKILL')))
+  await endTrio(trio)
   return {
     name: 'install',
     counts: { calls: calls.length, points: swept, kinds: kinds.size, 'bad recoveries': bad },
@@ -67,21 +56,9 @@ export async function sweepInstalls(lab: Lab): Promise<SweepResult> {
   }
 }
 
-async function startTrio(lab: Lab, t: { after(cleanup: () => void): void }): Promise<Trio> {
-  // Without who a single node is; with all its small files.
-  const cluster = await planCluster(t, 3, [...lifeFlags.slice(4), '--log-level', 'info'])
-  await cluster.start()
-  const leader = await cluster.leader()
-  const [follower] = await cluster.followers()
-  if (follower === undefined) throw new Error('a cluster of three has a follower')
-  const life = new Life(leader)
-  await life.put('first')
-  return { lab, cluster, life, follower }
-}
-
 /** One point: left behind, started under the interposer, killed, started again, compared. */
-async function visit(trio: Trio, at: number, action: Action): Promise<Visit> {
-  const { lab, life, follower, cluster } = trio
+async function visit(lab: Lab, trio: Trio, at: number, action: Action): Promise<Visit> {
+  const { life, follower } = trio
   await follower.end('SIGKILL')
   const { lastIndex } = (await life.node.status()).group
   await leaveBehind(trio, lastIndex)
@@ -104,9 +81,9 @@ async function visit(trio: Trio, at: number, action: Action): Promise<Visit> {
     if (isReached) {
       await follower.ended()
       follower.start()
-      await follower.ready()
     }
-    await eventually('the same state', () => isLikeTheOther(cluster, trio), agreeDeadlineMs)
+    await follower.ready()
+    await eventually('the same state', () => isLikeTheOther(trio), agreeDeadlineMs)
     problems.push(...contradictions(life.history, await observe(follower.endpoint)))
     return { calls, isReached, problems }
   } catch (error) {
@@ -141,12 +118,4 @@ async function hasCaughtUpOrDied(follower: ProcessNode, goal: number): Promise<t
   if (!follower.isRunning) return true
   const { group } = await follower.status()
   return group.appliedIndex >= goal ? true : undefined
-}
-
-async function isLikeTheOther(cluster: ProcessCluster, { follower, life }: Trio): Promise<true | undefined> {
-  const [left, right] = await Promise.all([follower.status(), life.node.status()])
-  if (cluster.live.length < 3) throw new Error('a node has ended')
-  const isSame =
-    left.group.appliedIndex === right.group.appliedIndex && left.group.digest === right.group.digest
-  return isSame && left.group.problems.length === 0 ? true : undefined
 }

@@ -10,6 +10,7 @@ import { Life, newNode, phases } from './life.ts'
 import { observe, writeAgain } from './observe.ts'
 
 const shownProblemsMax = 10
+const progressMs = 30_000
 
 export interface SweepOptions {
   readonly seed: number
@@ -105,7 +106,10 @@ export async function verify(node: ProcessNode, history: History): Promise<strin
   }
 }
 
-/** `work` for each item, `jobs` at a time, each with its own number; stops to take items when the time is over. */
+/**
+ * `work` for each item, `jobs` at a time, each with its own number; stops to take items when the time is over. Says from
+ * time to time how far it is.
+ */
 export async function inParallel<Item>(
   items: readonly Item[],
   jobs: number,
@@ -113,9 +117,14 @@ export async function inParallel<Item>(
   work: (item: Item, worker: number) => Promise<void>,
 ): Promise<void> {
   let next = 0
+  let toldMs = performance.now()
   const worker = async (number: number): Promise<void> => {
     while (next < items.length && performance.now() < untilMs) {
       const item = items[next++] as Item
+      if (performance.now() - toldMs > progressMs) {
+        console.log(`  ${next - 1} of ${items.length}`)
+        toldMs = performance.now()
+      }
       await work(item, number)
     }
   }

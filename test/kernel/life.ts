@@ -19,12 +19,16 @@ const roundsMin = 6
 const roundsMax = 400
 const sessionLease = 7777n
 
+export const smallFiles: readonly string[] = [
+  ...['--wal-segment-bytes', '65536'],
+  ...['--snapshot-count', '20', '--snapshot-log-bytes', '20000'],
+]
+
 export const lifeFlags: readonly string[] = [
   // Who it is must not depend on the ports of the moment: a directory is copied from one place to another.
   ...['--initial-advertise-peer-urls', 'http://n1.invalid:2380'],
   ...['--advertise-client-urls', 'http://n1.invalid:2379'],
-  ...['--wal-segment-bytes', '65536'],
-  ...['--snapshot-count', '20', '--snapshot-log-bytes', '20000'],
+  ...smallFiles,
   ...['--log-level', 'warn'],
 ]
 

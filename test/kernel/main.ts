@@ -5,6 +5,7 @@ import { writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { Arguments } from '../support/arguments.ts'
+import { sweepClusterFlips } from './cluster-flips.ts'
 import { sweepCrashes } from './crash.ts'
 import { sweepDisks } from './disks.ts'
 import { sweepErrors } from './errors.ts'
@@ -25,6 +26,7 @@ const sweeps: Readonly<
   },
   cuts: { run: sweepPowerCuts, share: 4, about: 'power cuts: copies of a mounted ext4 image at such calls' },
   flips: { run: sweepFlips, share: 3, about: 'one bit changed in each class of bytes of a directory' },
+  'cluster-flips': { run: sweepClusterFlips, share: 2, about: 'one bit changed on one of three nodes' },
   disks: {
     run: sweepDisks,
     share: 2,
@@ -45,7 +47,7 @@ const usage = `npm run kernel -- [--only NAME,...] [--all] [--minutes N] [--seed
 Needs Linux and root, and the Debian packages gcc, libc6-dev, strace, e2fsprogs, mount, util-linux, iproute2.
 
 ${Object.entries(sweeps)
-  .map(([name, { about }]) => `  ${name.padEnd(10)} ${about}`)
+  .map(([name, { about }]) => `  ${name.padEnd(14)} ${about}`)
   .join('\n')}`
 
 const tools = ['cc', 'strace', 'mkfs.ext4', 'e2fsck', 'losetup', 'mount', 'fsfreeze', 'unshare', 'ip']
@@ -99,7 +101,10 @@ async function runSweep(name: string, options: SweepOptions): Promise<SweepResul
   const end = (): void => lab.end()
   process.on('exit', end)
   try {
-    const result = await (sweeps[name] as (typeof sweeps)[string]).run(lab)
+    const result = await (sweeps[name] as (typeof sweeps)[string]).run(lab).catch((error: unknown) => {
+      const problem = error instanceof Error ? (error.stack ?? error.message) : String(error)
+      return { name, counts: {}, problems: [problem] }
+    })
     const seconds = Math.round((performance.now() - startedMs) / 1_000)
     for (const problem of result.problems)
       console.log(`  ${name}: ${problem.trim().replaceAll(/\s*\n\s*/g, ' | ')}`)

@@ -44,8 +44,13 @@ export class Program {
   stderr = ''
 
   /** Its channel to this process ends with this process, and that ends a node: no test leaves one behind. */
-  constructor(args: readonly string[], environment: Readonly<Record<string, string>> = {}) {
-    this.#child = spawn(process.execPath, [program(), ...args], {
+  constructor(
+    args: readonly string[],
+    environment: Readonly<Record<string, string>> = {},
+    wrapper: readonly string[] = [],
+  ) {
+    const [file = '', ...rest] = [...wrapper, process.execPath, program(), ...args]
+    this.#child = spawn(file, rest, {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: { ...cleanEnvironment(), ...environment },
     })
@@ -124,6 +129,8 @@ export class ProcessNode {
   /** Added behind the flags that every node has. */
   flags: readonly string[]
   environment: Readonly<Record<string, string>> = {}
+  /** A command that runs the program as its own process, with its arguments. */
+  wrapper: readonly string[] = []
   #program: Program | undefined
   #client: GrpcClient | undefined
 
@@ -170,7 +177,7 @@ export class ProcessNode {
   }
 
   start(): void {
-    this.#program = new Program(this.arguments, this.environment)
+    this.#program = new Program(this.arguments, this.environment, this.wrapper)
   }
 
   ready(): Promise<void> {

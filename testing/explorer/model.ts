@@ -89,7 +89,22 @@ export const models: readonly Model[] = [
   }),
   model({ name: 'entries', termMax: 3, budgets: { timeouts: 3, proposals: 2 } }),
   model({ name: 'crashes', termMax: 3, budgets: { timeouts: 3, proposals: 1, crashes: 2 } }),
-  model({ name: 'reads', budgets: { timeouts: 2, proposals: 1, reads: 1, heartbeats: 1 } }),
+  model({ name: 'reads', budgets: { timeouts: 2, proposals: 1, reads: 1 } }),
+  model({
+    name: 'heartbeats',
+    term: 2,
+    termMax: 4,
+    logs: [[1], [1, 2], [1]],
+    budgets: { timeouts: 1, heartbeats: 1, stepDowns: 1 },
+  }),
+  model({
+    name: 'cuts',
+    term: 2,
+    termMax: 4,
+    isDiskSlow: true,
+    logs: [[1], [1, 2], [1]],
+    budgets: { timeouts: 2, proposals: 1 },
+  }),
   model({ name: 'transfer', hasPreVote: true, budgets: { timeouts: 1, proposals: 1, transfers: 1 } }),
   model({ name: 'snapshot', budgets: { timeouts: 2, proposals: 1, compactions: 1, crashes: 1 } }),
   model({
