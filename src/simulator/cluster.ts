@@ -375,7 +375,8 @@ export class SimulatedCluster {
       node.machine.clock.setRate(1)
       node.machine.disk.clearFaults()
     }
-    if (this.options.healsMajority) this.#leaveMinorityOut()
+    const { healsMajority, members } = this.options
+    if (healsMajority && !members && this.nodes.length >= 3) this.#leaveMinorityOut()
     this.startAll()
   }
 
