@@ -884,6 +884,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       lossCount: () => this.#repair.count,
       isSending: () => this.#transfer.isSending,
       isReplacing: () => this.#isReplacing,
+      isAwaited: (index) => this.#storage.awaits(index),
       isStopped: () => this.#isStopped,
       released: (end) => this.#event(() => this.#raft.released(end)),
       failed: (error) => this.#fail(error),
@@ -909,6 +910,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
         this.#committed = this.#committed.filter((entry) => entry.index > end.index)
         this.#appliedEnd = end
       },
+      isAwaited: (index) => this.#storage.awaits(index),
       isStopped: () => this.#isStopped,
     })
   }

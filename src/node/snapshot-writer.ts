@@ -37,6 +37,8 @@ export interface SnapshotWriterOptions<Result> {
   isSending(): boolean
   /** There is no state, or a snapshot takes its place just now. */
   isReplacing(): boolean
+  /** The snapshot that ends at `index` is still to be installed. */
+  isAwaited(index: number): boolean
   isStopped(): boolean
   /** The log on disk begins after `end` now. Not in the group's turn. */
   released(end: LogEnd): void
@@ -190,6 +192,6 @@ export class SnapshotWriter<Result> {
     this.#lowWaterMark = Math.max(this.#lowWaterMark, end.index)
     logger.log('info', 'log-released', { index: end.index })
     this.#options.released(end)
-    await snapshots.prune(kept + 1)
+    await snapshots.prune(kept + 1, (mark) => this.#options.isAwaited(mark.end.index))
   }
 }

@@ -29,7 +29,7 @@ export class StorageQueue {
   #underWay: WriteOperation[] = []
   /** Came back because the disk is full, oldest first. */
   #refused: WriteOperation[] = []
-  #isInstalling = false
+  #installing: InstallOperation | undefined
   #install: Promise<void> = Promise.resolve()
   #isDiskFull = false
   #ticksUnderWay = 0
@@ -54,7 +54,12 @@ export class StorageQueue {
 
   /** A snapshot is about to replace the state, or does. */
   get hasInstall(): boolean {
-    return this.#isInstalling || this.#queue.some(({ kind }) => kind === 'install')
+    return this.#installs.length > 0
+  }
+
+  /** The snapshot that ends at `index` waits to be installed, or is being installed: its file is needed. */
+  awaits(index: number): boolean {
+    return this.#installs.some(({ snapshot }) => snapshot.end.index === index)
   }
 
   push(operation: StorageOperation): void {
@@ -88,8 +93,13 @@ export class StorageQueue {
     await this.#install
   }
 
+  get #installs(): InstallOperation[] {
+    const waiting = this.#queue.filter((operation) => operation.kind === 'install')
+    return this.#installing === undefined ? waiting : [this.#installing, ...waiting]
+  }
+
   #pump(): void {
-    while (!this.#isInstalling && !this.#isDiskFull && !this.#isStopped) {
+    while (this.#installing === undefined && !this.#isDiskFull && !this.#isStopped) {
       const operation = this.#queue[0]
       if (operation === undefined) return
       if (operation.kind === 'install') {
@@ -140,12 +150,12 @@ export class StorageQueue {
   }
 
   #startInstall(operation: InstallOperation): void {
-    this.#isInstalling = true
+    this.#installing = operation
     this.#queue.shift()
     this.#install = this.#options
       .install(operation)
       .then(() => {
-        this.#isInstalling = false
+        this.#installing = undefined
         if (this.#isStopped) return
         this.#options.completed(operation)
         this.#pump()

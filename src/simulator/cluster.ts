@@ -37,6 +37,8 @@ export interface ServerLife {
   readonly number: number
   /** Undefined until it has recovered. */
   server: SimulatedServer | undefined
+  /** Looked at to the end of the life: a leader that is being stopped still commits. */
+  raft: SimulatedServer['raft']
   isOver: boolean
   /** Called once when the life ends. */
   readonly onOver: Set<() => void>
@@ -141,6 +143,7 @@ export class SimulatedCluster {
       node,
       number: ++node.lives,
       server: undefined,
+      raft: undefined,
       isOver: false,
       onOver: new Set(),
     }
@@ -169,6 +172,7 @@ export class SimulatedCluster {
       (server) => {
         if (life.isOver) return
         life.server = server
+        life.raft = server.raft
         server.stopped.then(
           (reason) => this.#stoppedItself(life, reason),
           (reason) => this.#stoppedItself(life, reason),
@@ -518,9 +522,9 @@ export class SimulatedCluster {
   /** Whatever just happened, the rules of consensus hold. */
   #look(): void {
     for (const { life } of this.nodes) {
-      const raft = life?.server?.raft
+      const raft = life?.raft
       if (life === undefined || raft === undefined || !this.checker.hasMoved(raft, life.number)) continue
-      const all = this.nodes.flatMap((node) => node.life?.server?.raft ?? [])
+      const all = this.nodes.flatMap((node) => node.life?.raft ?? [])
       this.checker.stepped(raft, life.number, all)
     }
   }

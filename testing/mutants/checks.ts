@@ -12,9 +12,9 @@ import type { Tree } from './tree.ts'
 export const standardSeeds = 80
 /** No seed of the unchanged tree takes a tenth of it. */
 const seedSecondsMax = 150
-const testSecondsMax = 120
+const testSecondsMax = 600
 /** All tests together; they are silent while they pass. */
-const testsSecondsMax = 1_200
+const testsSecondsMax = 3_600
 
 export interface Outcome {
   /** What noticed it; undefined: nothing did. */
@@ -113,12 +113,20 @@ async function firstFailure(tree: Tree, files: readonly string[]): Promise<TestF
   let failure: TestFailure | undefined
   const reporter = `./${join('testing', 'mutants', 'failure-reporter.ts')}`
   const options = ['--test', `--test-reporter=${reporter}`, `--test-timeout=${testSecondsMax * 1000}`]
-  await eachLine(tree, [...options, '--test-concurrency=1', ...files], testsSecondsMax, (line) => {
-    if (!line.startsWith('{')) return true
-    failure = JSON.parse(line) as TestFailure
-    return false
-  })
-  return failure
+  const ended = await eachLine(
+    tree,
+    [...options, '--test-concurrency=1', ...files],
+    testsSecondsMax,
+    (line) => {
+      if (!line.startsWith('{')) return true
+      failure = JSON.parse(line) as TestFailure
+      return false
+    },
+  )
+  if (failure !== undefined || ended.code === 0) return failure
+  if (!ended.isTimeout) throw new Error(`the tests could not be run: ${ended.errors}`)
+  const name = `the tests end within ${testsSecondsMax} s`
+  return { name, file: files.join(', '), error: 'the time limit', isTimeout: true }
 }
 
 /** Runs node in the copy; `take` says after each line whether to go on. At most `secondsMax` between two lines. */

@@ -2,7 +2,7 @@
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { stripTypeScriptTypes } from 'node:module'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, sep } from 'node:path'
 import { type Mutant, plant } from './catalogue.ts'
 
 const root = join(import.meta.dirname, '..', '..')
@@ -10,7 +10,7 @@ const copied = ['src', 'test', 'testing', 'docs', 'package.json', 'tsconfig.json
 
 export interface Tree {
   readonly directory: string
-  /** Test files of the rooms: those of `room` first. */
+  /** The tests that are at hand in the copy: those of `room`, and all others. */
   testFiles(room: string): { own: string[]; others: string[] }
   remove(): void
 }
@@ -39,11 +39,20 @@ function change(path: string, mutant: Mutant): void {
   writeFileSync(path, planted)
 }
 
+/**
+ * Not those that judge the text of the tree, which any change of it could fail, nor those that start the built product,
+ * which is not built here.
+ */
+const leftOut = ['tidy', 'tidy.test.ts', 'mutants.test.ts', 'processes']
+
 function testFiles(directory: string, room: string): { own: string[]; others: string[] } {
-  const all = readdirSync(join(directory, 'src'), { recursive: true, encoding: 'utf8' })
-    .filter((path) => path.endsWith('.test.ts'))
-    .map((path) => join('src', path))
-    .sort()
+  const filesIn = (folder: string): string[] =>
+    readdirSync(join(directory, folder), { recursive: true, encoding: 'utf8' })
+      .filter((path) => path.endsWith('.test.ts'))
+      .filter((path) => folder === 'src' || !leftOut.includes(path.split(sep)[0] ?? ''))
+      .map((path) => join(folder, path))
+      .sort()
+  const all = [...filesIn('src'), ...filesIn('test')]
   const isOwn = (path: string): boolean => path.startsWith(join('src', room, '/'))
   return { own: all.filter(isOwn), others: all.filter((path) => !isOwn(path)) }
 }
