@@ -285,6 +285,8 @@ export class SimulatedCluster {
         if (node.life === life) {
           if (isOrderly) this.mark('stopped-in-order')
           this.kill(node)
+          // Who stopped it may be gone by now.
+          if (this.#isHealed) this.restart(node)
         }
         resolve()
       }
@@ -377,7 +379,8 @@ export class SimulatedCluster {
       node.machine.clock.setRate(1)
       node.machine.disk.clearFaults()
     }
-    if (this.options.healsMajority) this.#leaveMinorityOut()
+    const { healsMajority, members } = this.options
+    if (healsMajority && !members && this.nodes.length >= 3) this.#leaveMinorityOut()
     this.startAll()
   }
 

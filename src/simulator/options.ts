@@ -55,7 +55,7 @@ export interface SimulationOptions {
   /** Members come, go, move and lose their disks. Not together with `rot`: a majority keeps what was acknowledged. */
   readonly members: boolean
   readonly networkDelayMs: number
-  /** In the end a minority stays dead, paused, cut off or without a disk. Only where members stay. */
+  /** In the end a minority, if there is one, stays dead, paused, cut off or without a disk. Only where members stay. */
   readonly healsMajority: boolean
   /** Where the product does what is rare and legal, until it is healed. */
   readonly maybe: readonly MaybePlace[]
