@@ -4,6 +4,7 @@ import {
   type ConsistentCore,
   createConsistentCore,
   decodeCommand,
+  defaultWatchLimits,
 } from '../consistent-core/index.ts'
 import { createEtcdServices, defaultEtcdOptions, type MaintenanceHooks } from '../etcd/index.ts'
 import { type Logger, sleep, type Time } from '../io/index.ts'
@@ -36,6 +37,8 @@ const defaultTerms: CallTerms = { timeoutMs: 4_000, onCancel: () => undefined }
 const requestBytesMax = 8_192
 const progressNotifyIntervalMs = 300
 const leaseTtlSecondsMin = 1
+/** A client that does not read for a moment is behind at once, and what it missed may be compacted before it reads. */
+const tightWatchLimits = { tailBytesMax: 2_048, pendingRevisionsMax: 4, watchersPerStreamMax: 1_000 }
 
 /** How long calls that are under way may take to end before a server does. */
 const drainMs = 200
@@ -143,7 +146,12 @@ async function start(setup: ServerSetup, store: StoreOfMachine): Promise<Simulat
     openBackend: (directory) => store.open(world, directory),
     createMachine: (backend) => {
       const { leaseCheckpointMs } = tuning
-      core = createConsistentCore({ store: createStore(backend), leaseTtlSecondsMin, leaseCheckpointMs })
+      core = createConsistentCore({
+        store: createStore(backend),
+        leaseTtlSecondsMin,
+        leaseCheckpointMs,
+        watchLimits: setup.seed % 2 === 0 ? defaultWatchLimits : tightWatchLimits,
+      })
       noteDuties(core, setup.logger)
       return setup.version === core.commandVersion ? core : buildOf(core, setup.version)
     },
