@@ -130,7 +130,9 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   readonly #install: SnapshotInstall<Result>
   readonly #offers: SnapshotOffers
 
-  /** The disk has not answered for an election timeout, and others have what it was to store. */
+  /** Ticks for which the disk has not answered while another member had what it was to store. */
+  #ticksBehind = 0
+  /** It was so for an election timeout. */
   #isDiskBehind = false
   #lastTickMs: number
   #lastRole: { readonly role: Role; readonly term: number }
@@ -607,19 +609,20 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   }
 
   /**
-   * A write that does not come back, while the others have stored what it carries: this member answers nothing any more,
-   * and as a leader it would hold up everyone who asks it. Where the others are as slow, nobody leads better.
+   * A write that does not come back, while another member has stored what it carries: this member answers nothing any
+   * more, and as a leader it would hold up everyone who asks it, and whoever needs entries that only its disk has. Where
+   * the others are as slow, nobody leads better.
    */
   #watchDisk(): void {
     const { limits, logger } = this.#deps
     const { commitIndex, durableIndex } = this.#raft
-    const isBehind = this.#storage.ticksUnderWay >= limits.electionTicks && commitIndex > durableIndex
+    const stored = Math.max(commitIndex, ...[...this.#raft.progress().values()].map(({ match }) => match))
+    const isWaiting = this.#storage.ticksUnderWay > 0 && stored > durableIndex
+    this.#ticksBehind = isWaiting ? Math.min(this.#ticksBehind + 1, this.#storage.ticksUnderWay) : 0
+    const isBehind = this.#ticksBehind >= limits.electionTicks
     if (isBehind === this.#isDiskBehind) return
     this.#isDiskBehind = isBehind
-    logger.log(isBehind ? 'error' : 'info', isBehind ? 'disk-hung' : 'disk-answers', {
-      commitIndex,
-      durableIndex,
-    })
+    logger.log(isBehind ? 'error' : 'info', isBehind ? 'disk-hung' : 'disk-answers', { stored, durableIndex })
   }
 
   get #isDiskFull(): boolean {

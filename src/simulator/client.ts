@@ -109,7 +109,6 @@ export class ClientPaths {
 
   #resultOfError(error: unknown): CallResult {
     const result = resultOfError(error)
-    this.#cluster.mark(`refused-${result.code}`)
     if (result.code.startsWith(unlistedCode)) {
       this.violations.push({ promise: 'a refusal is one that clients know', facts: result.code })
     }

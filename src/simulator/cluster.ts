@@ -446,6 +446,7 @@ export class SimulatedCluster {
         promise: 'a server stops only for a reason',
         facts: `${node.name}: ${explain(reason)}`,
       })
+      this.#journal?.broken(this.scheduler.now)
     }
     this.kill(node)
     this.#startLater(node)
@@ -533,6 +534,7 @@ export class SimulatedCluster {
       if (node.machine.isPaused) continue
       this.checker.observe(node.name, number, server.status())
     }
+    if (this.checker.violations.length > 0) this.#journal?.broken(this.scheduler.now)
     this.scheduler.after(observeEveryMs, () => this.#observe())
   }
 }

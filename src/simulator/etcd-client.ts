@@ -160,7 +160,7 @@ export class EtcdClient {
               })
           },
           onEnd: (error) => {
-            const refusal = error === undefined ? undefined : refusalOf(error, 'write')
+            const refusal = error === undefined ? undefined : refusalOf(error, 'read')
             reject(refusal ?? new ServerRefusal('stream-ended', 'unknown', 'without an answer'))
           },
         },

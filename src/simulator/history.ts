@@ -1,6 +1,6 @@
 import type { ModelRequest, ModelResult } from './kv-model.ts'
 
-/** One call of a client as the client saw it. Times are virtual milliseconds. */
+/** One call of a client as the client saw it. Times are milliseconds of one clock, that of all clients. */
 export interface RecordedCall {
   readonly id: number
   readonly client: string
@@ -11,6 +11,8 @@ export interface RecordedCall {
   readonly isSerializable: boolean
   /** Range at this older revision; 0: the newest. */
   readonly atRevision: number
+  /** The answer is not older than this; absent: it may be. */
+  readonly leastRevision?: number
   readonly calledAt: number
   outcome: CallOutcome
 }

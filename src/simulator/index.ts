@@ -16,8 +16,12 @@
  * 3. A dead process hears nothing; a paused one hears everything later, in order.
  * 4. A connection delivers a prefix of what was written, in order, never with a hole.
  * 5. Checkers are functions of recorded histories: they accept every correct one, and their tests change one value and
- *    see it refused.
+ *    see it refused. Those of linearizability say what trying every order says. They need nothing of this room: a
+ *    history of real processes is judged as well, with times in milliseconds of the one clock of its clients.
  * 6. A server comes in through `StartServer`; the simulation knows nothing of how it works.
+ * 7. Quorate is asked by a client of the etcd API: what it is asked is encoded, passes the services of `etcd` over the seam
+ *    of `grpc`, and is decoded, metadata and refusals with it. Only the transport is missing (door.ts). What a refusal
+ *    says of its outcome is held against the history: `none` is nowhere in it.
  *
  * Sources: FoundationDB's and TigerBeetle's simulators (the idea), etcd's robustness tests (what to check of watches and
  * revisions), Wing and Gong 1993 and Lowe 2017 (linearizability by search), "All File Systems Are Not Created Equal"
@@ -29,15 +33,22 @@
 
 export { ClusterChecker, type NodeStatus } from './check-cluster.ts'
 export { checkKv, checkLog, type KvHistory } from './check-kv.ts'
-export { checkLeases, type LeaseRecord } from './check-lease.ts'
+export { checkKvBySearch, type KvSearchOptions } from './check-kv-search.ts'
+export { checkLeases, type LeasePeace, type LeaseRecord } from './check-lease.ts'
 export {
   isLinearizable,
+  type LinearizabilityVerdict,
+  partitionCalls,
   type RegisterInput,
   type RegisterOutput,
   registerModel,
+  type SearchResult,
   type SequentialModel,
+  searchLinearization,
   type TimedCall,
 } from './check-linearizable.ts'
+export { checkSessions, type NumberedRequest } from './check-session.ts'
+export { checkTransactions, type TransactionHistory } from './check-transactions.ts'
 export {
   checkWatches,
   type RecordedWatch,
@@ -103,7 +114,9 @@ export {
   type WatchListener,
 } from './server-seam.ts'
 export {
+  checkHistory,
   describeRun,
+  type RunHistory,
   repeats,
   type SimulationResult,
   simulate,

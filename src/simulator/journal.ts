@@ -39,6 +39,13 @@ export class Journal {
   /** Member ids as the servers log them, and the machines they were last seen on. */
   readonly #names = new Map<string, string>()
 
+  /** When a promise was first seen to be broken while the run went on; undefined: no checker of a moment saw it. */
+  brokenAt: number | undefined
+
+  broken(at: number): void {
+    this.brokenAt ??= at
+  }
+
   fault(at: number, text: string): void {
     this.happenings.push({ at, isFault: true, text })
   }

@@ -114,6 +114,12 @@ export function isReadOnly(request: ModelRequest): boolean {
   return [...request.success, ...request.failure].every(({ kind }) => kind === 'range')
 }
 
+/** All operations that it may do, of every branch. */
+export function operationsOf(request: ModelRequest): SimpleRequest[] {
+  if (request.kind !== 'transaction') return [request]
+  return [...request.success, ...request.failure].flatMap(operationsOf)
+}
+
 /** Revision of the empty store; the first change has the next one. */
 export const emptyRevision = 1
 
@@ -136,8 +142,21 @@ export class KvModel {
     return this.#pairs.get(key)
   }
 
-  /** Pairs of a span in key order. */
+  /** A model of its own in the same state. */
+  copy(): KvModel {
+    const copy = new KvModel()
+    for (const [key, pair] of this.#pairs) copy.#pairs.set(key, pair)
+    for (const [key, versions] of this.#versions) copy.#versions.set(key, [...versions])
+    copy.#revision = this.#revision
+    return copy
+  }
+
+  /** Pairs of a span in key order. Costs one step for a single key, else one for each key there is. */
   range(span: KeySpan): ModelPair[] {
+    if (span.end === '') {
+      const pair = this.#pairs.get(span.key)
+      return pair === undefined ? [] : [pair]
+    }
     const found = [...this.#pairs.values()].filter((pair) => isInSpan(pair.key, span))
     return found.sort(byKey)
   }

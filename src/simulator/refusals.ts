@@ -49,22 +49,26 @@ const known: Readonly<Record<string, readonly [keyof typeof grpcStatus, string]>
 }
 /** The answer of a numbered request that was done before, when it is no longer kept. */
 const doneBefore = /^quorate: done before, at revision \d+ or earlier; its answer was too large to keep$/
+const doneBeforeCode = 'done-before'
 /** A failure that etcd has no words for. */
 const ownWords = /^quorate: /
 
 /** A refusal with a code that begins so is none that a client of etcd could make sense of. */
 export const unlistedCode = 'unlisted'
 
-/** A write that says nothing of its outcome may have happened; a read never did anything. */
+/** A write says of its refusal whether it can have happened; a read never did anything. */
 export function refusalOf(error: GrpcError, kind: 'read' | 'write'): ServerRefusal {
+  const { message, status } = error
   const word = error.trailers.get('quorate-outcome')
   const outcome = kind === 'read' || word === 'none' ? 'none' : 'unknown'
-  return new ServerRefusal(codeOf(error.status, error.message), outcome, error.message)
+  const code = codeOf(status, message)
+  const isSaid = kind === 'read' || word === 'none' || word === 'unknown' || code === doneBeforeCode
+  return new ServerRefusal(isSaid ? code : `${unlistedCode} without an outcome: ${message}`, outcome, message)
 }
 
 function codeOf(status: GrpcStatus, text: string): string {
   const row = known[text]
   if (row !== undefined && grpcStatus[row[0]] === status) return row[1]
-  if (doneBefore.test(text) && status === grpcStatus.failedPrecondition) return 'done-before'
+  if (doneBefore.test(text) && status === grpcStatus.failedPrecondition) return doneBeforeCode
   return row === undefined && ownWords.test(text) ? 'own-words' : `${unlistedCode} ${status} ${text}`
 }

@@ -5,9 +5,10 @@
  */
 import { SeededRandom } from '../base/index.ts'
 import { checkHashes } from './check-hash.ts'
-import { checkKv } from './check-kv.ts'
-import { checkLeases } from './check-lease.ts'
-import { checkWatches, type WatchMessage, type WatchRequest } from './check-watch.ts'
+import { checkKv, type KvHistory } from './check-kv.ts'
+import { checkLeases, type LeaseRecord } from './check-lease.ts'
+import { checkTransactions } from './check-transactions.ts'
+import { checkWatches, type RecordedWatch, type WatchMessage, type WatchRequest } from './check-watch.ts'
 import { type CallResult, ClientPaths, type Recorder, SimulatedClient } from './client.ts'
 import { SimulatedCluster } from './cluster.ts'
 import type { RecordedCall, Sighting, Violation } from './history.ts'
@@ -41,6 +42,24 @@ export interface SimulationResult {
   readonly marks: ReadonlyMap<string, number>
   /** Starts of servers beyond the first of each. */
   readonly restarts: number
+  readonly history: RunHistory
+}
+
+/** All that was recorded and judged. */
+export interface RunHistory extends KvHistory {
+  readonly leaseRecords: readonly LeaseRecord[]
+  readonly watches: readonly RecordedWatch[]
+}
+
+/** What clients can see of broken promises in what they recorded. */
+export function checkHistory(history: RunHistory): Violation[] {
+  const { calls, log, sightings, leaseRecords, watches } = history
+  return [
+    ...checkKv(history),
+    ...checkTransactions(history),
+    ...checkLeases(log, leaseRecords, allSightings(calls, sightings), clockRateMax),
+    ...checkWatches(log, watches),
+  ]
 }
 
 /** Leases of the load live at most this long. */
@@ -350,26 +369,31 @@ class Run {
 
   #result(nemesis: Nemesis): SimulationResult {
     const { calls, leases } = this.#recorder
-    const log = this.#collector.records()
-    const sightings = this.#collector.sightings
     const watches = [...this.#watchers, ...this.#browsers].flatMap((watcher) => watcher.recorded)
+    const history: RunHistory = {
+      calls,
+      log: this.#collector.records(),
+      sightings: this.#collector.sightings,
+      leases: leases.map(({ id }) => id),
+      leaseRecords: leases,
+      watches,
+    }
     for (const node of this.#cluster.nodes) {
       for (const facts of node.machine.disk.misuse)
         this.#report('a failed file is left alone', `${node.name}: ${facts}`)
     }
     const violations = [
-      ...this.#violations,
+      // What broke at its moment comes before what came of it.
+      ...this.#cluster.checker.violations,
+      ...this.#cluster.violations,
       ...this.#recorder.violations,
       ...this.#paths.violations,
       ...this.#browsers.flatMap((browser) => browser.violations),
       ...checkHashes(this.#recorder.hashes),
       ...(this.#operator?.violations ?? []),
-      ...this.#cluster.violations,
-      ...this.#cluster.checker.violations,
+      ...this.#violations,
       ...this.#collector.violations,
-      ...checkKv({ calls, log, sightings, leases: leases.map(({ id }) => id) }),
-      ...checkLeases(log, leases, allSightings(calls, sightings), clockRateMax),
-      ...checkWatches(log, watches),
+      ...checkHistory(history),
     ]
     const count = (kind: RecordedCall['outcome']['kind']): number =>
       calls.filter((call) => call.outcome.kind === kind).length
@@ -383,11 +407,12 @@ class Run {
       calls: { answered: count('answered'), failed: count('failed'), unknown: count('unknown') },
       acknowledgedWrites: calls.filter(isAcknowledgedWrite).length,
       watchedEvents: watches.reduce((sum, { messages }) => sum + countEvents(messages), 0),
-      revisions: log.length,
+      revisions: history.log.length,
       faults: nemesis.counts,
       changes: this.#operator?.counts ?? new Map(),
       marks: this.#cluster.marks,
       restarts: this.#cluster.nodes.reduce((sum, node) => sum + node.lives, 0) - this.#startedFirst,
+      history,
     }
   }
 }

@@ -124,3 +124,28 @@ test('a lease in question is told with its renewals', async () => {
   assert.match(story, new RegExp(`\\d grant lease ${lease} ttl=\\d \\(answered\\)`))
   assert.match(story, new RegExp(`delete a${lease}\\.`))
 })
+
+test('what was seen to be broken at its moment ends the story there, and the same facts are told once', () => {
+  const journal = new Journal()
+  journal.fault(5, 'crashAll n1')
+  journal.server(9, 'n1 stops by itself: records that were durable are damaged')
+  journal.broken(9)
+  journal.server(500, 'n1 stops by itself: records that were durable are damaged')
+  journal.broken(500)
+  const again = { promise: 'a server stops only for a reason', facts: 'n1: damaged\n    at damaged (file)' }
+  const violations = [again, again, { promise: 'a healed cluster serves', facts: 'n1 answers no write' }]
+  assert.equal(
+    tellStory('Seed 8.', { violations, virtualMs: 600 } as unknown as SimulationResult, journal),
+    `# Seed 8.
+
+5.00 crashAll n1
+----
+9.00 n1 stops by itself: records that were durable are damaged
+
+check
+----
+broken: a server stops only for a reason: n1: damaged
+broken: a healed cluster serves: n1 answers no write
+`,
+  )
+})

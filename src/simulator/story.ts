@@ -86,17 +86,16 @@ function blocksOf(lines: readonly Line[]): string[] {
   return [...text, '']
 }
 
+/** Each broken promise in one line; a server that cannot start says so at every attempt. */
 function checkBlock(violations: readonly Violation[]): string[] {
-  const rest = violations.length - violationsMax
-  return [
-    'check',
-    '----',
-    ...violations
-      .slice(0, violationsMax)
-      .map(({ promise, facts }) => cut(`broken: ${promise}: ${facts}`, factsLengthMax)),
-    ...(rest > 0 ? [`and ${rest} more`] : []),
-    '',
-  ]
+  const texts = violations.map(({ promise, facts }) => {
+    const [firstLine = ''] = facts.split('\n')
+    return cut(`broken: ${promise}: ${firstLine}`, factsLengthMax)
+  })
+  const different = [...new Set(texts)]
+  const rest = different.length - violationsMax
+  const shown = different.slice(0, violationsMax)
+  return ['check', '----', ...shown, ...(rest > 0 ? [`and ${rest} more`] : []), '']
 }
 
 /** The padding of large values is only counted. */
@@ -229,10 +228,11 @@ function keyOf(event: { kind: 'put'; pair: { key: string } } | { kind: 'delete';
 }
 
 /**
- * When it was broken, as far as the facts tell: when the last call they name had ended; else when the last revision they
- * name was first told; the end of the run where they name neither.
+ * When it was broken: when that was seen at its moment; else, as far as the facts tell, when the last call they name had
+ * ended or the last revision they name was first told; else at the end of the run.
  */
 function momentOf(about: Mentions, journal: Journal, end: number): number {
+  if (journal.brokenAt !== undefined) return journal.brokenAt
   const ends = journal.calls
     .filter(({ id }) => about.calls.has(id))
     .map(({ outcome, calledAt }) => (outcome.kind === 'answered' ? outcome.returnedAt : calledAt))

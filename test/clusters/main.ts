@@ -10,6 +10,7 @@ import { runScenario, type Scenario, scenarios } from './scenarios.ts'
 import { describeSession, type Result } from './session.ts'
 
 const shownMax = 5
+const factsLengthMax = 400
 
 const usage = `npm run clusters -- [--system quorate|etcd|both] [--only NAME,...] [--histories N] [--seed S]
   Three real nodes in network namespaces: recorded clients under drawn faults, judged by the simulator's checkers.
@@ -72,7 +73,8 @@ async function show(running: Promise<Result>): Promise<Result> {
   const result = await running
   const figures = Object.entries(result.figures).map(([name, value]) => `${name} ${value}`)
   console.log([result.name, result.system, figures.join(', '), describeSession(result)].join('  '))
-  for (const { promise, facts } of result.violations.slice(0, shownMax)) console.log(`  ${promise}: ${facts}`)
+  for (const { promise, facts } of result.violations.slice(0, shownMax))
+    console.log(`  ${promise}: ${facts.slice(0, factsLengthMax)}`)
   return result
 }
 

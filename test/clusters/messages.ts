@@ -89,7 +89,12 @@ function text(value: Value | undefined): string {
 function simpleResultOf(request: SimpleRequest, answer: Message): SimpleResult {
   switch (request.kind) {
     case 'range':
-      return { kind: 'range', pairs: messagesOf(answer.kvs).map(pairOf), count: numberOf(answer.count) }
+      return {
+        kind: 'range',
+        pairs: messagesOf(answer.kvs).map(pairOf),
+        count: numberOf(answer.count),
+        ...(answer.more === true ? { more: true } : {}),
+      }
     case 'put':
       return { kind: 'put' }
     default:

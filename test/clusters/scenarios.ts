@@ -189,8 +189,9 @@ async function endConnections({ session, figure }: ScenarioContext): Promise<voi
   const { cluster } = session
   const measure = async (name: string, hurt: (seat: Seat) => Promise<() => Promise<void>>): Promise<void> => {
     const { seat } = await cluster.leader()
-    const at = performance.now()
     const heal = await hurt(seat)
+    // A write that began before may still have been answered.
+    const at = performance.now()
     figure(`${name}: next write ms`, Math.round(await session.nextWriteMs(at)))
     await sleep(1_000)
     await heal()

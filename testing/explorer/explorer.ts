@@ -9,7 +9,7 @@ import { checkCommitted, checkPair } from '../../src/raft/invariants.ts'
 import { Histories } from './history.ts'
 import type { Model } from './model.ts'
 import { isDead, Networks } from './network.ts'
-import { argumentOf, budgetSlotOf, inputOf, kindOf, Nodes, type StepResult } from './nodes.ts'
+import { type AtCrash, argumentOf, budgetSlotOf, inputOf, kindOf, Nodes, type StepResult } from './nodes.ts'
 import type { Renaming } from './state.ts'
 import { FingerprintSet, PairTable, Rows } from './tables.ts'
 
@@ -66,10 +66,11 @@ export class Explorer {
   #depth = 0
   #levelEnd = 1
 
-  constructor(model: Model) {
+  /** `atCrash` does something to a node that is down: a disk that loses what it confirmed must be found. */
+  constructor(model: Model, atCrash: AtCrash = () => undefined) {
     this.#model = model
     const renamings = renamingsOf(model)
-    this.#nodes = new Nodes(model, renamings)
+    this.#nodes = new Nodes(model, renamings, atCrash)
     this.#histories = new Histories(renamings)
     this.#networks = new Networks(this.#nodes.messages, this.#nodes.messageHashes)
     this.#count = model.nodes.length

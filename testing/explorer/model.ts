@@ -73,9 +73,20 @@ function model(draft: Draft): Model {
 
 const singly: TestOptions = { ...options, appendBytesMax: 1 }
 
-/** The first is small enough to be exhausted at every check. */
+/** Those up to `heartbeats` are exhausted within seconds; the others are stopped at their bound. */
 export const models: readonly Model[] = [
-  model({ name: 'small', budgets: { timeouts: 2, proposals: 1, crashes: 1 } }),
+  model({ name: 'small', budgets: { timeouts: 2 } }),
+  model({ name: 'small-crash', budgets: { timeouts: 1, proposals: 1, crashes: 1 } }),
+  model({ name: 'small-disk', isDiskSlow: true, budgets: { timeouts: 1, proposals: 1 } }),
+  model({ name: 'small-snapshot', budgets: { timeouts: 1, proposals: 1, compactions: 1 } }),
+  model({
+    name: 'heartbeats',
+    term: 2,
+    termMax: 4,
+    logs: [[1], [1, 2], [1]],
+    budgets: { timeouts: 1, heartbeats: 1, stepDowns: 1 },
+  }),
+  model({ name: 'terms', budgets: { timeouts: 2, proposals: 1, crashes: 1 } }),
   model({ name: 'pre-vote', hasPreVote: true, budgets: { timeouts: 2, proposals: 1 } }),
   model({ name: 'elections', termMax: 3, isDiskSlow: true, budgets: { timeouts: 3, crashes: 1 } }),
   model({ name: 'disk', isDiskSlow: true, budgets: { timeouts: 2, proposals: 1, crashes: 1 } }),
@@ -90,13 +101,6 @@ export const models: readonly Model[] = [
   model({ name: 'entries', termMax: 3, budgets: { timeouts: 3, proposals: 2 } }),
   model({ name: 'crashes', termMax: 3, budgets: { timeouts: 3, proposals: 1, crashes: 2 } }),
   model({ name: 'reads', budgets: { timeouts: 2, proposals: 1, reads: 1 } }),
-  model({
-    name: 'heartbeats',
-    term: 2,
-    termMax: 4,
-    logs: [[1], [1, 2], [1]],
-    budgets: { timeouts: 1, heartbeats: 1, stepDowns: 1 },
-  }),
   model({
     name: 'cuts',
     term: 2,

@@ -83,7 +83,11 @@ export class Networks {
     }
     const key = (this.#row[0] as number) * 0x20_0000 + ((this.#row[1] as number) >>> 11)
     const known = this.#known.get(key)
-    if (known !== undefined) return known
+    if (known !== undefined) {
+      const isSame = this.#row.every((value, i) => this.hashes.values[known * width + i] === value)
+      assert(isSame, 'sets of messages have different hashes')
+      return known
+    }
     const created = this.#parents.length
     this.#known.set(key, created)
     this.#parents.push(set)

@@ -42,6 +42,9 @@ export interface LocalState {
   readonly life: number
 }
 
+/** Done to a node while it is down. */
+export type AtCrash = (node: TestNode) => void
+
 /** What a step of one node means for the history of all. */
 export interface Effect {
   readonly spent: number
@@ -127,6 +130,7 @@ export class Nodes {
   readonly messages: Sent[] = []
   readonly effects: Effect[] = []
   readonly #model: Model
+  readonly #atCrash: AtCrash
   readonly #renamings: readonly Renaming[]
   readonly #states: LocalState[] = []
   readonly #known = new Map<string, number>()
@@ -137,8 +141,9 @@ export class Nodes {
   readonly #results: StepResult[] = []
 
   /** The first of `renamings` changes nothing. */
-  constructor(model: Model, renamings: readonly Renaming[]) {
+  constructor(model: Model, renamings: readonly Renaming[], atCrash: AtCrash) {
     this.#model = model
+    this.#atCrash = atCrash
     this.#renamings = renamings
     this.hashes = new HashColumns(renamings.length)
     this.messageHashes = new HashColumns(renamings.length)
@@ -289,6 +294,7 @@ export class Nodes {
         break
       case 'crash':
         cluster.crash(node.id)
+        this.#atCrash(node)
         // One that is down is one to which nothing happens: that needs no state of its own.
         cluster.pump(cluster.start(node.id, 1000))
         break

@@ -6,7 +6,8 @@ import type { Model } from './model.ts'
 export function storyOf(model: Model, violation: Violation): string {
   const { electionTicks, heartbeatTicks, inflightMax, appendBytesMax } = model.options
   const spare = model.nodes.filter((id) => !model.voters.includes(id))
-  const options = `electionTicks=${electionTicks} heartbeatTicks=${heartbeatTicks} inflightMax=${inflightMax} appendBytesMax=${appendBytesMax}`
+  const ticks = `electionTicks=${electionTicks} heartbeatTicks=${heartbeatTicks}`
+  const options = `${ticks} inflightMax=${inflightMax} appendBytesMax=${appendBytesMax}`
   const lines = [
     `# ${violation.rule}`,
     `cluster ${model.voters.join(',')} ${spare.length > 0 ? `spare=${spare.join(',')} ` : ''}${options}`,

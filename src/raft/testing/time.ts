@@ -6,9 +6,9 @@ import type { TestNode } from './cluster.ts'
 export type Passed = 'election' | 'candidacy' | 'lease' | 'heartbeat' | 'quorum' | 'retry'
 
 /**
- * election: its election timeout ends. candidacy: the same in a world without pre-vote and leases. lease: it has not heard its leader for so long that it may vote for another.
- * heartbeat: a leader's next heartbeats are due. quorum: a leader has heard nobody for an election timeout.
- * retry: what was asked or begun and not answered is given up.
+ * election: its election timeout ends. candidacy: the same in a world without pre-vote and leases. lease: it has not
+ * heard its leader for so long that it may vote for another. heartbeat: a leader's next heartbeats are due. quorum: a
+ * leader has heard nobody for an election timeout. retry: what was asked or begun and not answered is given up.
  */
 export function passTime({ core, raft }: TestNode, what: Passed): void {
   const { electionTicks, heartbeatTicks } = core.options
