@@ -97,7 +97,7 @@ const narrow: Readonly<Record<string, Partial<GroupLimits>>> = {
 }
 
 for (const [name, limits] of Object.entries(narrow)) {
-  test(`the queue "${name}" as the narrow one: it fills to its bound, refuses the rest by name, and all are answered`, async () => {
+  test(`the queue "${name}" as the narrow one: full, it refuses by name, and all are answered`, async () => {
     const { scheduler, machine, node } = await LoneNode.open(2, { limits })
     const { group } = node
     machine.disk.setLatency(() => 10)

@@ -7,7 +7,7 @@ import { Story } from './testing/story.ts'
 const firstSeed = Number(process.env.SIMULATION_SEED ?? 300)
 
 for (let seed = firstSeed; seed < firstSeed + 3; seed++) {
-  test(`isolated and healed again and again while a snapshot is installed slowly, seed ${seed}: one state, nothing lost`, async () => {
+  test(`isolated and healed while snapshots are installed slowly, seed ${seed}: one state, nothing lost`, async () => {
     const random = new SeededRandom(seed)
     const story = new Story(seed, { tuning: { segmentBytesMax: 4_096, snapshotEntries: 5 } })
     const { scheduler } = story

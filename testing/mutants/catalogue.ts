@@ -36,8 +36,8 @@ export interface Row {
 
 const folder = import.meta.dirname
 const rowsFile = 'rows.txt'
-const entry =
-  /^mutant (.+)\nrows (.+)\nfile (.+)\nby (.+)\nexpect (.+)\nwhat (.+)\n---- search\n([\s\S]*?)\n---- replace\n?([\s\S]*)$/
+const head = ['mutant', 'rows', 'file', 'by', 'expect', 'what'].map((field) => `${field} (.+)\n`).join('')
+const entry = new RegExp(`^${head}---- search\\n([\\s\\S]*?)\\n---- replace\\n?([\\s\\S]*)$`)
 
 /** All mutants, in the order of files and entries. Throws on an entry that cannot be read or a name that is used twice. */
 export function readMutants(): Mutant[] {

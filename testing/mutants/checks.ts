@@ -2,10 +2,10 @@
 // the rooms, those of the changed room first. The first one that fires ends it.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { createInterface } from 'node:readline'
-import type { TestFailure } from './failure-reporter.ts'
 import type { SeedReport } from './seeds.ts'
+import type { TestFailure } from './tests.ts'
 import type { Tree } from './tree.ts'
 
 /** The list of standard seeds is 1 to this, each with the options that it draws. */
@@ -96,26 +96,24 @@ async function runTests(tree: Tree, room: string): Promise<Found | undefined> {
       // Once more: a test that fails now and then has found nothing.
       const file = rest.find((path) => failure.file.endsWith(path))
       if (file === undefined || (await firstFailure(tree, [file])) !== undefined)
-        return foundBy(failure, file)
+        return foundBy(failure, relative(tree.directory, failure.file))
       known.add(file)
     }
   }
   return undefined
 }
 
-function foundBy(failure: TestFailure, file: string | undefined): Found {
-  const { name, error, isTimeout } = failure
-  return { by: 'tests', check: `${file ?? failure.file}: ${name}`, facts: error, isTimeout }
+function foundBy({ name, error, isTimeout }: TestFailure, file: string): Found {
+  return { by: 'tests', check: `${file}: ${name}`, facts: error, isTimeout }
 }
 
 async function firstFailure(tree: Tree, files: readonly string[]): Promise<TestFailure | undefined> {
   if (files.length === 0) return undefined
   let failure: TestFailure | undefined
-  const reporter = `./${join('testing', 'mutants', 'failure-reporter.ts')}`
-  const options = ['--test', `--test-reporter=${reporter}`, `--test-timeout=${testSecondsMax * 1000}`]
+  const script = join('testing', 'mutants', 'tests.ts')
   const ended = await eachLine(
     tree,
-    [...options, '--test-concurrency=1', ...files],
+    [script, String(testSecondsMax * 1000), ...files],
     testsSecondsMax,
     (line) => {
       if (!line.startsWith('{')) return true
@@ -126,7 +124,7 @@ async function firstFailure(tree: Tree, files: readonly string[]): Promise<TestF
   if (failure !== undefined || ended.code === 0) return failure
   if (!ended.isTimeout) throw new Error(`the tests could not be run: ${ended.errors}`)
   const name = `the tests end within ${testsSecondsMax} s`
-  return { name, file: files.join(', '), error: 'the time limit', isTimeout: true }
+  return { name, file: join(tree.directory, files[0] ?? ''), error: 'the time limit', isTimeout: true }
 }
 
 /** Runs node in the copy; `take` says after each line whether to go on. At most `secondsMax` between two lines. */

@@ -28,6 +28,10 @@ if (unknown.length > 0) {
   console.error(`no mutant ${unknown.join(', ')}`)
   process.exit(2)
 }
+if (values.write && names !== undefined) {
+  console.error('the page tells of all mutants: --write goes without --only')
+  process.exit(2)
+}
 if (values.list) {
   for (const { name, rows, by, what } of chosen) console.log(`${name}  (${rows.join(', ')})  ${by}: ${what}`)
   process.exit(0)
