@@ -54,14 +54,16 @@ export async function sweepErrors(lab: Lab): Promise<SweepResult> {
       phase,
       at: 0,
       action: 'nothing',
+      call: '',
       error: undefined,
     })
-    for (const kind of kinds) for (let at = 1; at <= calls.length; at++) all.push({ phase, at, ...kind })
+    for (const kind of kinds)
+      for (let at = 1; at <= calls.length; at++) all.push({ phase, at, ...kind, call: calls[at - 1] ?? '' })
   }
   const counts: Record<string, number> = { points: 0 }
   const tallies = new Map<string, number>()
   const problems: string[] = []
-  const points = choosePoints(all, options.seed, options.point, nameOf)
+  const points = choosePoints(all, options, nameOf)
   await inParallel(points, options.jobs, untilMsOf(options), async (point, worker) => {
     const slot = slots[worker] as Slot
     const outcome = await meet(slot, prepared, point)
