@@ -18,38 +18,44 @@ import {
 import { type Connection, type DiskFile, sleep } from '../src/io/index.ts'
 import {
   isInSpan,
+  type KeepAliveListener,
   KvModel,
   type ModelEvent,
   type NodeStatus,
   type ServerAnswer,
+  type ServerKeepAliveStream,
   type ServerRequest,
   type ServerSetup,
   type ServerWatchMessage,
+  type ServerWatchStream,
   type SimulatedServer,
   type StartServer,
   type ToldEvent,
+  type WatchListener,
   type WatchRequest,
 } from '../src/simulator/index.ts'
 
 /** What is wrong with a broken one. */
-export type FakeDefect =
-  | 'none'
+export const fakeDefects = [
+  'none',
   /** Answers before the write is durable. */
-  | 'skipsSync'
+  'skipsSync',
   /** Answers linearizable reads from what it has. */
-  | 'readsLocally'
+  'readsLocally',
   /** Does a write again when the answer of the first member is late. */
-  | 'retriesWrites'
+  'retriesWrites',
   /** Tells the events of a transaction one by one. */
-  | 'splitsWatches'
+  'splitsWatches',
   /** Loses an event now and then. */
-  | 'losesEvents'
+  'losesEvents',
   /** Expires leases too early. */
-  | 'hurriesLeases'
+  'hurriesLeases',
   /** Goes on after a failed sync. */
-  | 'retriesSync'
+  'retriesSync',
   /** Lets the real clock of the host decide something. */
-  | 'isNotRepeatable'
+  'isNotRepeatable',
+] as const
+export type FakeDefect = (typeof fakeDefects)[number]
 
 type Entry =
   | { readonly kind: 'change'; readonly events: readonly ModelEvent[] }
@@ -75,6 +81,7 @@ interface Watch {
   readonly request: WatchRequest
   readonly onMessage: (message: ServerWatchMessage) => void
   next: number
+  isOver: boolean
 }
 
 class FakeServer implements SimulatedServer {
@@ -89,6 +96,8 @@ class FakeServer implements SimulatedServer {
   readonly #deadlines = new Map<bigint, number>()
   readonly #ttls = new Map<bigint, number>()
   readonly #stopped = Promise.withResolvers<unknown>()
+  /** It has none. */
+  readonly raft = undefined
   readonly stopped: Promise<unknown> = this.#stopped.promise
   #compactRevision = 0
   #digest = 0
@@ -145,20 +154,60 @@ class FakeServer implements SimulatedServer {
     return this.#forward(request)
   }
 
-  watch(request: WatchRequest, onMessage: (message: ServerWatchMessage) => void): { cancel(): void } {
-    const watch = { request, onMessage, next: request.startRevision }
-    this.#setup.world.time.startTimer(0, () => {
-      if (watch.next === 0) watch.next = this.#model.revision + 1
-      onMessage({ kind: 'created', revision: this.#model.revision })
-      if (watch.next <= this.#compactRevision) {
-        onMessage({ kind: 'compacted', compactRevision: this.#compactRevision })
-        return
-      }
-      this.#watches.add(watch)
-      this.#tell(watch)
-      onMessage({ kind: 'progress', revision: this.#model.revision })
-    })
-    return { cancel: () => this.#watches.delete(watch) }
+  openWatches(listener: WatchListener): ServerWatchStream {
+    const watches = new Map<number, Watch>()
+    return {
+      create: (watchId, request) => {
+        const onMessage = (message: ServerWatchMessage): void => listener.onMessage(watchId, message)
+        const watch = { request, onMessage, next: request.startRevision, isOver: false }
+        watches.set(watchId, watch)
+        this.#setup.world.time.startTimer(0, () => this.#begin(watch))
+      },
+      cancel: (watchId) => {
+        const watch = watches.get(watchId)
+        if (watch !== undefined) this.#end(watch)
+        listener.onMessage(watchId, { kind: 'ended', reason: '' })
+      },
+      requestProgress: () => undefined,
+      setReading: () => undefined,
+      close: () => {
+        for (const watch of watches.values()) this.#end(watch)
+      },
+    }
+  }
+
+  openKeepAlive(listener: KeepAliveListener): ServerKeepAliveStream {
+    return {
+      renew: (id) => {
+        this.execute({ kind: 'leaseRenew', id }).then(
+          ({ lease }) => listener.onRenewed(id, lease?.ttlSeconds ?? 0),
+          (error: unknown) => {
+            ignoreExpected(error)
+            if (isQuorateError(error, 'lease-not-found')) listener.onRenewed(id, 0)
+            else listener.onEnd('no answer')
+          },
+        )
+      },
+      close: () => undefined,
+    }
+  }
+
+  #end(watch: Watch): void {
+    watch.isOver = true
+    this.#watches.delete(watch)
+  }
+
+  #begin(watch: Watch): void {
+    if (watch.isOver) return
+    if (watch.next === 0) watch.next = this.#model.revision + 1
+    watch.onMessage({ kind: 'created', revision: this.#model.revision })
+    if (watch.next <= this.#compactRevision) {
+      watch.onMessage({ kind: 'compacted', compactRevision: this.#compactRevision })
+      return
+    }
+    this.#watches.add(watch)
+    this.#tell(watch)
+    watch.onMessage({ kind: 'progress', revision: this.#model.revision })
   }
 
   // ---- the first member ----
@@ -198,6 +247,7 @@ class FakeServer implements SimulatedServer {
       case 'keyValue': {
         for (const lease of leasesIn(request)) this.#ttlOf(lease)
         const { result, events } = this.#model.evaluate(request.request)
+        if (result.kind === 'refused') throw new QuorateError('key-not-found', 'there is nothing to keep')
         if (events.length > 0) await this.#append({ kind: 'change', events })
         return { revision: this.#model.revision, result }
       }
@@ -216,10 +266,12 @@ class FakeServer implements SimulatedServer {
         this.#ttlOf(request.id)
         await this.#append({ kind: 'leaseEnd', id: request.id })
         break
-      case 'leaseRenew':
-        this.#ttlOf(request.id)
+      case 'leaseRenew': {
+        const ttlSeconds = this.#ttlOf(request.id)
         this.#renew(request.id)
-        break
+        const lease = { ttlSeconds, grantedSeconds: ttlSeconds, keys: [] }
+        return { revision: this.#model.revision, result: undefined, lease }
+      }
       default:
         throw new QuorateError('unimplemented', 'its members never change')
     }
@@ -474,8 +526,8 @@ function leaseEvents(model: KvModel, id: bigint): ModelEvent[] {
 
 function leasesIn(request: ServerRequest & { kind: 'keyValue' }): bigint[] {
   const inner = request.request
-  const steps = inner.kind === 'transaction' ? [...inner.success, ...inner.failure] : [inner]
-  return steps.flatMap((step) => (step.kind === 'put' && step.lease !== 0n ? [step.lease] : []))
+  // Only puts by themselves have a lease here.
+  return inner.kind === 'put' && inner.lease !== 0n ? [inner.lease] : []
 }
 
 function ignoreExpected(error: unknown): undefined {

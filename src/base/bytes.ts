@@ -47,6 +47,11 @@ export function utf8Decode(bytes: Uint8Array): string | undefined {
 /** One character a byte (U+0000..U+00FF): a Map key whose string order is the order of the bytes. */
 export function latin1FromBytes(bytes: Uint8Array): string {
   let text = ''
+  // Most are a few bytes, for which making a list of arguments costs more than the text.
+  if (bytes.length <= 32) {
+    for (let i = 0; i < bytes.length; i++) text += String.fromCharCode(bytes[i] as number)
+    return text
+  }
   for (let start = 0; start < bytes.length; start += 4096) {
     text += String.fromCharCode(...bytes.subarray(start, start + 4096))
   }

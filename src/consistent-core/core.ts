@@ -1,5 +1,5 @@
 import { assert, type LeaseId, QuorateError } from '../base/index.ts'
-import { LeaseTable } from '../lease/index.ts'
+import { type LeaseDeadlines, LeaseTable } from '../lease/index.ts'
 import type { Batch, Store } from '../store/index.ts'
 import { Applier } from './applier.ts'
 import { commandVersion, decodeCommand } from './command-codec.ts'
@@ -43,6 +43,8 @@ export interface ConsistentCoreOptions {
   readonly sessionLimits?: SessionLimits
   /** This member's own matter. */
   readonly watchLimits?: WatchLimits
+  /** How often a leader writes down what is left of a lease. Default: five minutes. */
+  readonly leaseCheckpointMs?: number
 }
 
 /** The state machine behind the etcd API: what the node drives and what the doors read. */
@@ -88,7 +90,7 @@ class Core implements ConsistentCore {
   readonly #keys: KeySpace
   readonly #compaction: Compaction
   readonly #leases = new LeaseTable()
-  readonly #deadlines = createDeadlines(this.#leases)
+  readonly #deadlines: LeaseDeadlines
   readonly #sessions: Sessions
   readonly #applier: Applier
   readonly #hub: WatchHub
@@ -102,6 +104,7 @@ class Core implements ConsistentCore {
 
   constructor(options: ConsistentCoreOptions) {
     this.#store = options.store
+    this.#deadlines = createDeadlines(this.#leases, options.leaseCheckpointMs)
     this.#tables = new Tables(options.store)
     this.#keys = new KeySpace(this.#tables)
     this.#compaction = new Compaction(this.#keys)

@@ -5,9 +5,12 @@ import type { LeaderDuties } from './contract.ts'
 /** Revokes a second at most, as etcd has it: a mass expiry must not drown the writes of the living. */
 const revokesPerSecondMax = 1000
 /** Leases that run longer have what is left of them written to the log this often. */
-const checkpointIntervalMs = 5 * 60 * 1000
+const defaultCheckpointIntervalMs = 5 * 60 * 1000
 
-export function createDeadlines(table: LeaseTable): LeaseDeadlines {
+export function createDeadlines(
+  table: LeaseTable,
+  checkpointIntervalMs: number = defaultCheckpointIntervalMs,
+): LeaseDeadlines {
   return new LeaseDeadlines({ table, revokesPerSecondMax, checkpointIntervalMs })
 }
 

@@ -426,6 +426,7 @@ class Run {
   core: ConsistentCore
   followers: Follower[] = []
   digests: number[] = [0]
+  revisions: number[] = [1]
 
   constructor(seed: number) {
     this.random = new SeededRandom(seed)
@@ -442,19 +443,21 @@ class Run {
     else if (draw < 0.86) this.pull()
     else if (draw < 0.92) this.core.maintain()
     else if (draw < 0.97) flush(this.core, this.backend)
-    else if (draw < 0.985) this.crash()
-    else this.snapshot()
+    else if (draw < 0.98) this.crash()
+    else if (draw < 0.99) this.snapshot()
+    else this.install()
   }
 
-  command(): void {
+  command(core = this.core): void {
     const command = randomCommand(this.random, this.model)
     const payload = encodeCommand(command)
     assert.equal(plain(decodeCommand(payload)), plain(command))
-    const answer = this.core.apply(entry(this.log.length + 1, payload))
+    const answer = core.apply(entry(this.log.length + 1, payload))
     this.log.push(payload)
-    this.digests.push(this.core.digest)
+    this.digests.push(core.digest)
+    this.revisions.push(core.revision)
     assert.equal(plain(answer), this.model.apply(command), `command ${this.log.length}`)
-    assert.equal(this.core.revision, this.model.revision)
+    assert.equal(core.revision, this.model.revision)
   }
 
   /** A range at any readable revision; the model's answer is taken when it begins. */
@@ -588,7 +591,24 @@ class Run {
     this.replay(core)
   }
 
+  /** A replica that has gone on gives its state: watchers here miss nothing of what lies between. */
+  install(): void {
+    const backend = createMemoryBackend({ schedule: runNow, random: this.random.fork() })
+    const ahead = createConsistentCore({ store: createStore(backend), watchLimits })
+    this.replay(ahead)
+    for (let left = this.random.between(0, 12); left > 0; left--) this.command(ahead)
+    const source = ahead.openSnapshot()
+    const sink = this.core.beginRestore()
+    this.backend.clear().catch(assert.fail)
+    for (let chunk = source.next(); chunk !== undefined; chunk = source.next()) sink.write(chunk)
+    source.done()
+    sink.finish()
+    assert.equal(this.core.appliedIndex, this.log.length)
+    this.checkReplica(this.core)
+  }
+
   checkReplica(core: ConsistentCore): void {
+    assert.equal(core.revision, this.revisions[core.appliedIndex], 'the revision of that index')
     assert.equal(core.digest, this.digests[core.appliedIndex], 'the digest of that index')
     assert.equal(finish(core.verify()), true, 'the store holds what was written')
   }

@@ -136,7 +136,8 @@ async function moveLeader(from: EtcdDependencies, bytes: Uint8Array, call: GrpcC
     await from.group.transferLeadership(targetId, waitOptions(from, call))
   } catch (error) {
     if (!isQuorateError(error, 'not-leader')) throw error
-    throw new GrpcError(grpcStatus.failedPrecondition, 'etcdserver: not leader')
+    const outcome = new Map([['quorate-outcome', 'none']])
+    throw new GrpcError(grpcStatus.failedPrecondition, 'etcdserver: not leader', outcome)
   }
   return encodeHeaderResponse({ header: undefined })
 }

@@ -321,3 +321,13 @@ test('every method of the five services has a path', () => {
   assert.deepEqual(streams.sort(), [keepAlivePath, snapshotPath, watchPath].sort())
   assert.equal(unary.length + streams.length, 49)
 })
+
+test('a member that does not lead says with its refusal that it moved no leadership', async () => {
+  const door = open()
+  door.group.leader = 0xb2n
+  const { error } = await door.call(
+    '/etcdserverpb.Maintenance/MoveLeader',
+    encodeText('MoveLeaderRequest', '{targetId: 161}'),
+  )
+  assert.deepEqual([error?.message, error?.trailers.get('quorate-outcome')], ['etcdserver: not leader', 'none'])
+})

@@ -7,5 +7,6 @@
 export type { Disk, DiskFile, OpenOptions } from './disk.ts'
 export { type Entropy, randomU32, randomU64 } from './entropy.ts'
 export { type LogFields, type Logger, type LogLevel, silentLogger } from './logger.ts'
+export { type Maybe, type MaybePlace, maybePlaces, never } from './maybe.ts'
 export type { Address, Connection, ConnectionHandlers, Listener, Network } from './network.ts'
 export { sleep, type Time, type Timer } from './time.ts'

@@ -53,6 +53,8 @@ export class AppliedMembers {
       index: entry.index,
       members: this.#directory.members.map((member) => formatId(member.id)).join(','),
       voters: this.#configuration.voters.map(formatId).join(','),
+      outgoing: this.#configuration.outgoing.map(formatId).join(','),
+      clusterVersion: this.#directory.clusterVersion,
     })
   }
 

@@ -9,7 +9,7 @@ import {
   QuorateError,
   RingQueue,
 } from '../base/index.ts'
-import type { Logger, Time, Timer } from '../io/index.ts'
+import { type Logger, type Maybe, never, type Time, type Timer } from '../io/index.ts'
 import {
   createRaft,
   type Entry,
@@ -18,6 +18,7 @@ import {
   type LogRead,
   type RaftNode,
   type RaftRestore,
+  type RaftView,
   type Ready,
   type Role,
   type StorageOperation,
@@ -58,6 +59,8 @@ export interface GroupDependencies<Result> {
   readonly seed: number
   readonly time: Time
   readonly logger: Logger
+  /** Default: never. */
+  readonly maybe?: Maybe
   readonly limits: GroupLimits
   readonly log: WriteAheadLog
   readonly snapshots: SnapshotStore
@@ -92,6 +95,7 @@ const applyClockEvery = 32
  */
 export class ReplicatedGroup<Result> implements Group<Result> {
   readonly #deps: GroupDependencies<Result>
+  readonly #maybe: Maybe
   readonly #raft: RaftNode
   readonly #machine: StateMachine<Result>
 
@@ -126,6 +130,10 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   readonly #install: SnapshotInstall<Result>
   readonly #offers: SnapshotOffers
 
+  /** Ticks for which the disk has not answered while another member had what it was to store. */
+  #ticksBehind = 0
+  /** It was so for an election timeout. */
+  #isDiskBehind = false
   #lastTickMs: number
   #lastRole: { readonly role: Role; readonly term: number }
   #ticker: Timer | undefined
@@ -133,6 +141,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
 
   constructor(deps: GroupDependencies<Result>) {
     this.#deps = deps
+    this.#maybe = deps.maybe ?? never
     this.#machine = deps.machine
     const { limits, time } = deps
     this.#raft = this.#newRaft()
@@ -142,7 +151,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#flusher = this.#newStoreFlusher()
     this.#members = this.#newAppliedMembers()
     this.#proposals = this.#newProposals()
-    this.#readers = new ReaderQueue(limits.readersMax)
+    this.#readers = new ReaderQueue(limits.readersMax, this.#maybe)
     this.#appliedWaiters = new AppliedWaiters(limits.readersMax, time)
     this.#questions = this.#newQuestions()
     this.#changes = this.#newMemberChanges()
@@ -188,6 +197,10 @@ export class ReplicatedGroup<Result> implements Group<Result> {
 
   get nodeId(): NodeId {
     return this.#deps.nodeId
+  }
+
+  get raftView(): RaftView {
+    return this.#raft
   }
 
   get term(): number {
@@ -326,7 +339,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
         ...(this.#comparison.problem === undefined ? [] : [this.#comparison.problem]),
         ...(this.#repair.isLost ? [`CORRUPT: ${stateLostText}`] : []),
         ...(this.#isDiskFull ? ['the disk is full'] : []),
-        ...(this.#storage.isDiskStalled ? ['the disk does not answer'] : []),
+        ...(this.#isDiskBehind ? ['the disk does not answer'] : []),
         ...(raft.leader === noNode ? ['no leader'] : []),
       ],
     }
@@ -336,7 +349,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
 
   /** A message of a peer. Dropped when the inbox is full: raft repeats what matters. */
   receive(from: NodeId, message: PeerMessage): void {
-    if (this.#isStopped) return
+    if (this.#isStopped || this.#maybe('inbox-full')) return
     if (this.#inbox.push({ from, message })) this.#schedule()
   }
 
@@ -358,7 +371,9 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   #schedule(): void {
     if (this.#isTurnDue || this.#isStopped) return
     this.#isTurnDue = true
-    this.#deps.time.yieldTurn().then(
+    const { time } = this.#deps
+    const turn = this.#maybe('turn-late') ? time.yieldTurn().then(() => time.yieldTurn()) : time.yieldTurn()
+    turn.then(
       () => {
         this.#isTurnDue = false
         if (this.#isStopped) return
@@ -431,6 +446,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
         break
       default:
         this.#raft.step(message)
+        if (this.#maybe('message-twice')) this.#raft.step(message)
     }
   }
 
@@ -500,6 +516,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     let done = 0
     while (done < this.#committed.length) {
       if (this.#machine.pending.operations >= limits.pendingOperationsMax) break
+      if (done > 0 && this.#maybe('apply-slice-short')) break
       if (done % applyClockEvery === applyClockEvery - 1 && time.monotonicMs() - startMs > applySliceMs) break
       this.#apply(this.#committed[done] as Entry)
       done++
@@ -561,8 +578,9 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#questions.tick(nowMs)
     this.#appliedWaiters.tick(nowMs)
     this.#storage.tick()
-    const isUnfit = this.#isDiskFull || this.#storage.isDiskStalled || this.#repair.isLost
-    if (isUnfit && this.#raft.role === 'leader') this.#raft.resign()
+    this.#watchDisk()
+    const mayLead = !this.#isDiskFull && !this.#isDiskBehind && !this.#repair.isLost
+    if (!mayLead && this.#raft.role === 'leader') this.#raft.resign()
     this.#transfer.tick()
     if (this.#repair.isReady) this.#offers.askForState()
     this.#duties.tick(nowMs, lateMs > electionMs)
@@ -590,9 +608,21 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#deps.logger.log(isFull ? 'error' : 'info', isFull ? 'disk-full' : 'disk-has-space', {})
   }
 
-  /** Nothing it leads is answered before its own disk has it: somebody whose disk answers takes over, as for a full one. */
-  #diskStalledChanged(isStalled: boolean): void {
-    this.#deps.logger.log(isStalled ? 'error' : 'info', isStalled ? 'disk-hangs' : 'disk-answers-again', {})
+  /**
+   * A write that does not come back, while another member has stored what it carries: this member answers nothing any
+   * more, and as a leader it would hold up everyone who asks it, and whoever needs entries that only its disk has. Where
+   * the others are as slow, nobody leads better.
+   */
+  #watchDisk(): void {
+    const { limits, logger } = this.#deps
+    const { commitIndex, durableIndex } = this.#raft
+    const stored = Math.max(commitIndex, ...[...this.#raft.progress().values()].map(({ match }) => match))
+    const isWaiting = this.#storage.ticksUnderWay > 0 && stored > durableIndex
+    this.#ticksBehind = isWaiting ? Math.min(this.#ticksBehind + 1, this.#storage.ticksUnderWay) : 0
+    const isBehind = this.#ticksBehind >= limits.electionTicks
+    if (isBehind === this.#isDiskBehind) return
+    this.#isDiskBehind = isBehind
+    logger.log(isBehind ? 'error' : 'info', isBehind ? 'disk-hung' : 'disk-answers', { stored, durableIndex })
   }
 
   get #isDiskFull(): boolean {
@@ -698,15 +728,13 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   }
 
   #newStorageQueue(): StorageQueue {
-    const { group, log, limits } = this.#deps
+    const { group, log } = this.#deps
     return new StorageQueue({
       group,
       log,
       install: (operation) => this.#install.install(operation),
       completed: (operation) => this.#event(() => this.#storeCompleted(operation)),
       diskFull: (isFull) => this.#event(() => this.#diskFullChanged(isFull)),
-      stalledTicks: limits.electionTicks,
-      diskStalled: (isStalled) => this.#event(() => this.#diskStalledChanged(isStalled)),
       failed: (error) => this.#fail(error),
     })
   }
@@ -718,6 +746,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       backend,
       time,
       limits,
+      maybe: this.#maybe,
       flushed: () => this.#schedule(),
       failed: (error) => this.#fail(error),
     })
@@ -740,6 +769,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       raft: this.#raft,
       time,
       limits,
+      maybe: this.#maybe,
       incarnation,
       send: (to, message) => this.#deps.send(to, message),
       waits: () => this.#schedule(),
@@ -827,6 +857,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     return new SnapshotTransfer({
       time,
       logger,
+      maybe: this.#maybe,
       snapshots,
       send: (to, message) => this.#deps.send(to, message),
       received: (file) => this.#event(() => this.#offers.received(file)),
@@ -841,6 +872,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       group,
       time,
       logger,
+      maybe: this.#maybe,
       limits,
       log,
       snapshots,
@@ -852,6 +884,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       lossCount: () => this.#repair.count,
       isSending: () => this.#transfer.isSending,
       isReplacing: () => this.#isReplacing,
+      isAwaited: (index) => this.#storage.awaits(index),
       isStopped: () => this.#isStopped,
       released: (end) => this.#event(() => this.#raft.released(end)),
       failed: (error) => this.#fail(error),
@@ -877,6 +910,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
         this.#committed = this.#committed.filter((entry) => entry.index > end.index)
         this.#appliedEnd = end
       },
+      isAwaited: (index) => this.#storage.awaits(index),
       isStopped: () => this.#isStopped,
     })
   }

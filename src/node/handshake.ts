@@ -131,7 +131,7 @@ export function decodeYouAre(payload: Uint8Array): YouAre {
     const answer = decodeHelloAnswer(payload)
     throw new QuorateError(
       'handshake-refused',
-      answer.kind === 'refused' ? answer.text : 'an unexpected answer',
+      answer.kind === 'refused' ? `a member refused: ${answer.text}` : 'an unexpected answer',
     )
   }
   return { clusterId: reader.u64(), nodeId: reader.u64(), directory: reader.sized() }

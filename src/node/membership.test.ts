@@ -195,8 +195,10 @@ test('the cluster version is raised once every member understands the next, and 
   assert.equal(three.clusterVersion, 2)
   assert.equal(changeDirectory(three, report(3n, 1), healthy).clusterVersion, 2)
   const raised = changeDirectory(three, report(2n, 4), healthy)
-  const withoutOldest = changeDirectory(raised, { kind: 'remove', id: 3n }, healthy)
-  assert.equal(withoutOldest.clusterVersion, 3, 'the oldest member left')
+  const leaving = changeDirectory(raised, { kind: 'remove', id: 3n }, healthy)
+  assert.equal(leaving.clusterVersion, 2, 'the oldest member takes part until its removal is committed')
+  const later = changeDirectory({ ...leaving, leaving: [] }, report(2n, 5), healthy)
+  assert.equal(later.clusterVersion, 3, 'the oldest member has left')
 })
 
 test('a member that has not reported keeps the cluster version where it is', () => {

@@ -46,9 +46,13 @@ export function changeDirectory(
   return withRaisedVersion(changeMember(directory, request, view))
 }
 
-/** The cluster version follows the oldest member upwards, once every member has reported; it never falls. */
+/**
+ * The cluster version follows the oldest member upwards, once every member has reported; it never falls. Whoever leaves
+ * counts still: it takes part until its removal is committed, and may lead.
+ */
 function withRaisedVersion(directory: Directory): Directory {
-  const lowest = Math.min(...directory.members.map(({ commandVersion }) => commandVersion))
+  const { members, leaving } = directory
+  const lowest = Math.min(...[...members, ...leaving].map(({ commandVersion }) => commandVersion))
   return lowest > directory.clusterVersion ? { ...directory, clusterVersion: lowest } : directory
 }
 

@@ -12,12 +12,14 @@ import {
   type Disk,
   type Entropy,
   type Logger,
+  type Maybe,
   type Network,
+  never,
   randomU32,
   randomU64,
   type Time,
 } from '../io/index.ts'
-import type { Configuration } from '../raft/index.ts'
+import type { Configuration, RaftView } from '../raft/index.ts'
 import { openSnapshotStore } from '../snapshot/index.ts'
 import type { StoreBackend } from '../store/index.ts'
 import { openWriteAheadLog, type WriteAheadLog } from '../write-ahead-log/index.ts'
@@ -58,6 +60,8 @@ export interface NodeOptions<Result> {
   readonly time: Time
   readonly entropy: Entropy
   readonly logger: Logger
+  /** Default: never. */
+  readonly maybe?: Maybe
   readonly dataDirectory: string
   readonly name: string
   /** This member's peer URLs, as the others know them. */
@@ -93,6 +97,8 @@ const channelQueueBytesMax = 64 * 1024 * 1024
 /** A member of a cluster (or a cluster of one): its log, its group, its connections to the others. */
 export interface QuorateNode<Result> {
   readonly group: Group<Result>
+  /** What consensus is at, live, for whoever checks its rules from outside. */
+  readonly raft: RaftView
   readonly log: WriteAheadLog
   readonly name: string
   /** Where peers really reach this node; undefined when it does not listen. */
@@ -229,6 +235,10 @@ class RunningNode<Result> implements QuorateNode<Result> {
     return this.#group
   }
 
+  get raft(): RaftView {
+    return this.group.raftView
+  }
+
   get log(): WriteAheadLog {
     if (this.#log === undefined) throw new QuorateError('stopped', 'the node is not open')
     return this.#log
@@ -272,6 +282,7 @@ class RunningNode<Result> implements QuorateNode<Result> {
   async #open(): Promise<void> {
     const { disk, time, logger, dataDirectory, limits, entropy, segmentBytesMax, listenPeerAddress } =
       this.#options
+    const { maybe = never } = this.#options
     const { clusterId, nodeId, directoryId, isReady, isJoined } = this.#identity
     const logDirectory = `${dataDirectory}/wal`
     if (isReady && !((await disk.exists(logDirectory)) && (await disk.list(logDirectory)).length > 0)) {
@@ -285,6 +296,7 @@ class RunningNode<Result> implements QuorateNode<Result> {
       disk,
       time,
       logger,
+      maybe,
       directory: logDirectory,
       clusterId,
       nodeId,
@@ -325,6 +337,7 @@ class RunningNode<Result> implements QuorateNode<Result> {
       seed: this.#random.nextU32(),
       time,
       logger,
+      maybe,
       limits,
       log,
       snapshots,
@@ -507,13 +520,14 @@ class RunningNode<Result> implements QuorateNode<Result> {
   }
 
   #dial(id: NodeId): PeerChannel {
-    const { network, time, logger, limits } = this.#options
+    const { network, time, logger, limits, maybe = never } = this.#options
     const { clusterId, nodeId, directoryId } = this.#identity
     const peer = formatId(id)
     return new PeerChannel({
       network,
       time,
       logger,
+      maybe,
       random: this.#random.fork(),
       peer: id,
       addresses: () => this.#dialAddresses(id),

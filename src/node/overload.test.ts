@@ -4,6 +4,7 @@ import test from 'node:test'
 import { LoneNode } from '../../testing/lone-node.ts'
 import { isQuorateError, latin1FromBytes, utf8Encode } from '../base/index.ts'
 import { type ConsistentCore, encodeCommand } from '../consistent-core/index.ts'
+import type { GroupLimits } from './options.ts'
 
 const valueBytes = 1_000
 
@@ -87,3 +88,46 @@ test('ten times more load than the disk takes: bounded queues, the excess refuse
   assert.equal(accepted.at(-1), 'afterwards')
   assert.deepEqual(machine.disk.misuse, [])
 })
+
+const narrow: Readonly<Record<string, Partial<GroupLimits>>> = {
+  update: { updateQueueMax: 4 },
+  waiting: { waitingMax: 10 },
+  readers: { readersMax: 4 },
+  appliedWaiters: { readersMax: 10 },
+}
+
+for (const [name, limits] of Object.entries(narrow)) {
+  test(`the queue "${name}" as the narrow one: it fills to its bound, refuses the rest by name, and all are answered`, async () => {
+    const { scheduler, machine, node } = await LoneNode.open(2, { limits })
+    const { group } = node
+    machine.disk.setLatency(() => 10)
+    let longest = 0
+    const answers: Promise<unknown>[] = []
+    const ask = (call: Promise<unknown>): void => {
+      answers.push(
+        call.then(
+          () => 'answered',
+          (error: unknown) => (isQuorateError(error) ? error.code : error),
+        ),
+      )
+      for (const [queue, { size, bound }] of Object.entries(group.status().queues)) {
+        assert.ok(size <= bound, `${queue}: ${size} of ${bound}`)
+        if (queue === name) longest = Math.max(longest, size / bound)
+      }
+    }
+    const options = { timeoutMs: 1_000 }
+    for (let i = 0; i < 40; i++) {
+      ask(group.propose(putCommand(`key ${i}`), options))
+      ask(group.readBarrier(options))
+      ask(group.waitApplied(() => false, options))
+      if (i % 8 === 7) await scheduler.run(1)
+    }
+    const told = new Set(await scheduler.complete(Promise.all(answers)))
+
+    assert.equal(longest, 1, 'it was full')
+    for (const one of told) {
+      assert.ok(['answered', 'overloaded', 'revision-wait-timeout'].includes(String(one)), String(one))
+    }
+    for (const { size } of Object.values(group.status().queues).slice(0, 5)) assert.equal(size, 0)
+  })
+}

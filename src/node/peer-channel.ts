@@ -1,5 +1,14 @@
 import { formatId, type NodeId, present, QuorateError, RingQueue, type SeededRandom } from '../base/index.ts'
-import type { Address, Connection, Logger, Network, Time, Timer } from '../io/index.ts'
+import {
+  type Address,
+  type Connection,
+  type Logger,
+  type Maybe,
+  type Network,
+  never,
+  type Time,
+  type Timer,
+} from '../io/index.ts'
 import { decodeHelloAnswer, encodeHello, type Hello, type RefusalReason } from './handshake.ts'
 import { classOf, encodePeerMessage, type PeerMessage } from './peer-codec.ts'
 import { FrameReader, frameClass, framesOf } from './peer-frame.ts'
@@ -13,6 +22,8 @@ export interface PeerChannelOptions {
   readonly network: Network
   readonly time: Time
   readonly logger: Logger
+  /** Default: never. */
+  readonly maybe?: Maybe
   readonly random: SeededRandom
   readonly peer: NodeId
   /** Where the peer may be found, at least one: they are tried in turn. */
@@ -37,6 +48,7 @@ const helloAnswerBytesMax = 64 * 1024
 
 export class PeerChannel {
   readonly #options: PeerChannelOptions
+  readonly #maybe: Maybe
   #control = new RingQueue<Uint8Array>(queueFramesMax)
   #bulk = new RingQueue<Uint8Array>(queueFramesMax)
   #queuedBytes = 0
@@ -52,6 +64,7 @@ export class PeerChannel {
 
   constructor(options: PeerChannelOptions) {
     this.#options = options
+    this.#maybe = options.maybe ?? never
     this.#dial()
   }
 
@@ -65,7 +78,9 @@ export class PeerChannel {
 
   /** Queues a message. False: the peer is not connected or its queue is full, and the message is dropped. */
   send(group: number, message: PeerMessage): boolean {
+    if (this.#isOpen && this.#maybe('peer-reconnect')) this.#lost('it was to break now')
     if (!this.#isOpen) return false
+    if (this.#maybe('peer-message-lost')) return true
     const kind = classOf(message)
     const queue = kind === frameClass.control ? this.#control : this.#bulk
     const frames = framesOf({ frameClass: kind, group, payload: encodePeerMessage(message) })

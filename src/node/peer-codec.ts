@@ -51,9 +51,16 @@ export function classOf(message: PeerMessage): FrameClass {
   return bulkKinds.has(message.kind) ? frameClass.bulk : frameClass.control
 }
 
-/** The payload of a peer message; the sender is known from the connection. docs/formats/peer-frame.md. */
+/** Messages up to this size are written into memory that all share. */
+const scratchBytes = 64 * 1024
+const scratch = new Uint8Array(scratchBytes)
+
+/**
+ * The payload of a peer message; the sender is known from the connection. docs/formats/peer-frame.md.
+ * Valid until the next call: it is copied into frames at once.
+ */
 export function encodePeerMessage(message: PeerMessage): Uint8Array {
-  const writer = new ByteWriter(message.kind === 'appendRequest' ? 4096 : 128)
+  const writer = new ByteWriter(scratch)
   if (isRaftMessage(message)) {
     writer.u8(raftTypes[message.kind])
     writeRaftMessage(writer, message)

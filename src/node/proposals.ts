@@ -1,5 +1,5 @@
 import { type ErrorCode, type NodeId, noNode, QuorateError, RingQueue } from '../base/index.ts'
-import type { Time } from '../io/index.ts'
+import type { Maybe, Time } from '../io/index.ts'
 import type { RaftNode } from '../raft/index.ts'
 import type { CallOptions, Proposed } from './contract.ts'
 import { encodeEnvelope, type Incarnation } from './envelope.ts'
@@ -23,6 +23,7 @@ export interface ProposalsOptions {
   readonly raft: RaftNode
   readonly time: Time
   readonly limits: GroupLimits
+  readonly maybe: Maybe
   /** Of this process: what has it in its envelope is answered here. */
   readonly incarnation: Incarnation
   send(to: NodeId, message: NodeMessage): boolean
@@ -176,7 +177,7 @@ export class Proposals<Result> {
     if (this.#options.isDiskFull()) return new QuorateError('disk-full', 'the disk of this node is full')
     // Its answer would be made by applying it, and that may be left to the snapshot that brings the state.
     if (this.#options.isStateLost()) return new QuorateError('no-leader', stateLostText)
-    if (this.#queue.isFull || this.#waiting.isFull) {
+    if (this.#queue.isFull || this.#waiting.isFull || this.#options.maybe('commands-full')) {
       return new QuorateError('overloaded', `${this.#waiting.size} commands are waiting already`)
     }
     return undefined

@@ -1,4 +1,5 @@
 import { type ErrorCode, QuorateError } from '../base/index.ts'
+import { type Maybe, never } from '../io/index.ts'
 
 /**
  * Linearizable reads that wait: first for a round that confirms the leadership (all readers of one turn share it),
@@ -20,6 +21,7 @@ interface Round {
 
 export class ReaderQueue {
   readonly bound: number
+  readonly #maybe: Maybe
   #waiting: Reader[] = []
   /** Their round failed: they ask again with the next tick. */
   #retry: Reader[] = []
@@ -28,8 +30,9 @@ export class ReaderQueue {
   #size = 0
   #lastRequest = 0
 
-  constructor(bound: number) {
+  constructor(bound: number, maybe: Maybe = never) {
     this.bound = bound
+    this.#maybe = maybe
   }
 
   get size(): number {
@@ -38,7 +41,7 @@ export class ReaderQueue {
 
   /** False when the queue is full. */
   add(reader: Reader): boolean {
-    if (this.#size >= this.bound) return false
+    if (this.#size >= this.bound || this.#maybe('reads-full')) return false
     this.#size++
     this.#waiting.push(reader)
     return true
@@ -84,7 +87,9 @@ export class ReaderQueue {
 
   /** Once a tick: gives up what is past its deadline, asks again what failed or has waited longer than `retryMs`. */
   tick(nowMs: number, retryMs: number, expiry: { code: ErrorCode; text: string }): void {
-    for (const [request, round] of this.#rounds) if (nowMs - round.startedMs > retryMs) this.failed(request)
+    for (const [request, round] of this.#rounds) {
+      if (nowMs - round.startedMs > retryMs || this.#maybe('read-round-lost')) this.failed(request)
+    }
     this.#waiting.push(...this.#retry)
     this.#retry = []
     // One error for all: making thousands of them, each with its stack, would hold up the event loop.

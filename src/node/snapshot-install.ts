@@ -34,6 +34,8 @@ export interface SnapshotInstallOptions<Result> {
   readonly repair: StateRepair
   /** The state is the one at `end`: what was to be applied up to there no longer is. */
   replaced(end: LogEnd): void
+  /** The snapshot that ends at `index` is still to be installed. */
+  isAwaited(index: number): boolean
   isStopped(): boolean
 }
 
@@ -70,7 +72,7 @@ export class SnapshotInstall<Result> {
     flusher.replaced(end.index)
     comparison.stateReplaced()
     logger.log('info', 'snapshot-installed', { index: end.index, bytes: file.sizeBytes })
-    await snapshots.prune(snapshotsKept)
+    await snapshots.prune(snapshotsKept, (mark) => this.#options.isAwaited(mark.end.index))
     if (repair.isLost) {
       await repair.finish()
       logger.log('info', 'state-repaired', { index: end.index })

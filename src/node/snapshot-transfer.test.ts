@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { type NodeId, SeededRandom } from '../base/index.ts'
-import { silentLogger, type Time } from '../io/index.ts'
+import { never, silentLogger, type Time } from '../io/index.ts'
 import type { SnapshotMark } from '../raft/index.ts'
 import { createSimulatedDisk, type SimulatedDisk } from '../simulator/index.ts'
 import { openSnapshotStore, type SnapshotFile, type SnapshotStore } from '../snapshot/index.ts'
@@ -69,6 +69,7 @@ class TestNode {
     this.transfer = new SnapshotTransfer({
       time: nodes.time,
       logger: silentLogger,
+      maybe: never,
       snapshots,
       send: (to, message) => nodes.deliver(id, to, message),
       received: (file) => this.received.push(file),

@@ -1,5 +1,5 @@
 import { isQuorateError, type NodeId } from '../base/index.ts'
-import type { Logger, Time } from '../io/index.ts'
+import type { Logger, Maybe, Time } from '../io/index.ts'
 import type { LogEnd, SnapshotMark } from '../raft/index.ts'
 import type { SnapshotFile, SnapshotReceiver, SnapshotStore } from '../snapshot/index.ts'
 import type { NodeMessage } from './node-message-codec.ts'
@@ -11,6 +11,7 @@ import type { NodeMessage } from './node-message-codec.ts'
 export interface SnapshotTransferOptions {
   readonly time: Time
   readonly logger: Logger
+  readonly maybe: Maybe
   readonly snapshots: SnapshotStore
   send(to: NodeId, message: NodeMessage): boolean
   /** A snapshot is whole and checked on this node. */
@@ -108,17 +109,18 @@ export class SnapshotTransfer {
 
   /** The sender's side: answers with the bytes asked for, or says that the snapshot is not there any more. */
   async serve(to: NodeId, request: { end: LogEnd; position: number; bytesMax: number }): Promise<void> {
-    const { snapshots, send, time } = this.#options
+    const { snapshots, send, time, maybe } = this.#options
     const offer = this.#offers.get(to)
     if (offer !== undefined) offer.lastAskedMs = time.monotonicMs()
     const file = snapshots.list().find((candidate) => isSameEnd(candidate.mark.end, request.end))
-    if (file === undefined || request.position > file.sizeBytes) {
+    if (file === undefined || request.position > file.sizeBytes || maybe('snapshot-gone')) {
       send(to, { kind: 'snapshotGone', end: request.end })
       this.#close(to, 'failed')
       return
     }
     try {
-      const bytes = await snapshots.readPart(file, request.position, Math.min(request.bytesMax, partBytesMax))
+      const bytesMax = maybe('snapshot-part-short') ? 1 : partBytesMax
+      const bytes = await snapshots.readPart(file, request.position, Math.min(request.bytesMax, bytesMax))
       const { end, position } = request
       send(to, { kind: 'snapshotPart', end, position, sizeBytes: file.sizeBytes, bytes })
       if (position + bytes.length < file.sizeBytes) return

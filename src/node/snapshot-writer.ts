@@ -1,5 +1,5 @@
 import { assert, isQuorateError, QuorateError } from '../base/index.ts'
-import type { Logger, Time } from '../io/index.ts'
+import type { Logger, Maybe, Time } from '../io/index.ts'
 import type { LogEnd, SnapshotMark } from '../raft/index.ts'
 import type { SnapshotStore } from '../snapshot/index.ts'
 import type { WriteAheadLog } from '../write-ahead-log/index.ts'
@@ -19,6 +19,7 @@ export interface SnapshotWriterOptions<Result> {
   readonly group: number
   readonly time: Time
   readonly logger: Logger
+  readonly maybe: Maybe
   readonly limits: GroupLimits
   readonly log: WriteAheadLog
   readonly snapshots: SnapshotStore
@@ -36,6 +37,8 @@ export interface SnapshotWriterOptions<Result> {
   isSending(): boolean
   /** There is no state, or a snapshot takes its place just now. */
   isReplacing(): boolean
+  /** The snapshot that ends at `index` is still to be installed. */
+  isAwaited(index: number): boolean
   isStopped(): boolean
   /** The log on disk begins after `end` now. Not in the group's turn. */
   released(end: LogEnd): void
@@ -77,12 +80,14 @@ export class SnapshotWriter<Result> {
   /** Starts a snapshot if the log has grown enough since the last. */
   poll(): void {
     const { limits, snapshots } = this.#options
-    if (this.#isWriting || this.#options.appliedEnd().index - this.#lastIndex < limits.snapshotCount) return
+    const entries = this.#options.appliedEnd().index - this.#lastIndex
+    const isChosen = entries > 0 && this.#options.maybe('snapshot')
+    if (this.#isWriting || (entries < limits.snapshotCount && !isChosen)) return
     // Whoever is sent a snapshot needs the log behind it: a new one now could make it need the next one for ever.
     if (this.#options.isSending()) return
     // The last snapshot and not the state as it is now: that grows with the log, and the log would never outgrow it.
     const share = limits.snapshotLogShare * (snapshots.list()[0]?.sizeBytes ?? 0)
-    if (this.#logBytesSinceLast > Math.max(share, limits.snapshotLogBytesMin)) this.start()
+    if (isChosen || this.#logBytesSinceLast > Math.max(share, limits.snapshotLogBytesMin)) this.start()
   }
 
   /** Starts a snapshot of what is applied now, unless one is being written. */
@@ -187,6 +192,6 @@ export class SnapshotWriter<Result> {
     this.#lowWaterMark = Math.max(this.#lowWaterMark, end.index)
     logger.log('info', 'log-released', { index: end.index })
     this.#options.released(end)
-    await snapshots.prune(kept + 1)
+    await snapshots.prune(kept + 1, (mark) => this.#options.isAwaited(mark.end.index))
   }
 }

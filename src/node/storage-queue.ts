@@ -10,7 +10,7 @@ import type { WriteAheadLog } from '../write-ahead-log/index.ts'
  * A full disk is not the end: what could not be written is kept, in order, and tried again by `retry`. Nothing of it
  * was reported, so nothing was acknowledged. Every other failure is final.
  *
- * A disk that hangs says nothing at all. A write that has taken `stalledTicks` is told, and so is its end.
+ * A disk that does not answer is no failure either, since nothing is known of it: `ticksUnderWay` says for how long.
  */
 export interface StorageQueueOptions {
   readonly group: number
@@ -19,10 +19,6 @@ export interface StorageQueueOptions {
   completed(operation: StorageOperation): void
   /** The disk became full (true) or took writes again (false). */
   diskFull(isFull: boolean): void
-  /** Ticks without the end of any write after which the disk counts as hung. */
-  readonly stalledTicks: number
-  /** The disk hangs (true), or a write came to its end after all (false). */
-  diskStalled(isStalled: boolean): void
   failed(error: unknown): void
 }
 
@@ -33,11 +29,10 @@ export class StorageQueue {
   #underWay: WriteOperation[] = []
   /** Came back because the disk is full, oldest first. */
   #refused: WriteOperation[] = []
-  #isInstalling = false
+  #installing: InstallOperation | undefined
   #install: Promise<void> = Promise.resolve()
   #isDiskFull = false
-  /** Since a write last came to its end, or there was none. */
-  #ticksWaited = 0
+  #ticksUnderWay = 0
   #isStopped = false
 
   constructor(options: StorageQueueOptions) {
@@ -52,13 +47,19 @@ export class StorageQueue {
     return this.#isDiskFull
   }
 
-  get isDiskStalled(): boolean {
-    return this.#ticksWaited >= this.#options.stalledTicks
+  /** Ticks that have passed since the oldest log write that is under way began, or the one before it ended. */
+  get ticksUnderWay(): number {
+    return this.#ticksUnderWay
   }
 
   /** A snapshot is about to replace the state, or does. */
   get hasInstall(): boolean {
-    return this.#isInstalling || this.#queue.some(({ kind }) => kind === 'install')
+    return this.#installs.length > 0
+  }
+
+  /** The snapshot that ends at `index` waits to be installed, or is being installed: its file is needed. */
+  awaits(index: number): boolean {
+    return this.#installs.some(({ snapshot }) => snapshot.end.index === index)
   }
 
   push(operation: StorageOperation): void {
@@ -66,18 +67,14 @@ export class StorageQueue {
     this.#pump()
   }
 
-  /** Once a tick: tries again what a full disk refused, and sees whether the disk hangs. */
+  /** Once a tick. Tries again what a full disk refused. */
   tick(): void {
-    if (this.#isStopped) return
-    if (this.#underWay.length > 0) {
-      this.#ticksWaited++
-      if (this.#ticksWaited === this.#options.stalledTicks) this.#options.diskStalled(true)
-    }
+    this.#ticksUnderWay = this.#underWay.length === 0 ? 0 : this.#ticksUnderWay + 1
     this.#retry()
   }
 
   #retry(): void {
-    if (!this.#isDiskFull || this.#underWay.length > 0) return
+    if (!this.#isDiskFull || this.#isStopped || this.#underWay.length > 0) return
     this.#queue = [...this.#refused, ...this.#queue]
     this.#refused = []
     const first = this.#queue.shift()
@@ -96,8 +93,13 @@ export class StorageQueue {
     await this.#install
   }
 
+  get #installs(): InstallOperation[] {
+    const waiting = this.#queue.filter((operation) => operation.kind === 'install')
+    return this.#installing === undefined ? waiting : [this.#installing, ...waiting]
+  }
+
   #pump(): void {
-    while (!this.#isInstalling && !this.#isDiskFull && !this.#isStopped) {
+    while (this.#installing === undefined && !this.#isDiskFull && !this.#isStopped) {
       const operation = this.#queue[0]
       if (operation === undefined) return
       if (operation.kind === 'install') {
@@ -124,8 +126,8 @@ export class StorageQueue {
 
   #written(operation: WriteOperation): void {
     assert(this.#underWay.shift() === operation, 'writes complete in the order they were made')
+    this.#ticksUnderWay = 0
     if (this.#isStopped) return
-    this.#ended()
     if (this.#isDiskFull) {
       this.#isDiskFull = false
       this.#options.diskFull(false)
@@ -137,7 +139,6 @@ export class StorageQueue {
   #writeFailed(operation: WriteOperation, error: unknown): void {
     assert(this.#underWay.shift() === operation, 'writes fail in the order they were made')
     if (this.#isStopped) return
-    this.#ended()
     if (!isQuorateError(error, 'disk-full')) {
       this.#fail(error)
       return
@@ -148,19 +149,13 @@ export class StorageQueue {
     this.#options.diskFull(true)
   }
 
-  #ended(): void {
-    const wasStalled = this.isDiskStalled
-    this.#ticksWaited = 0
-    if (wasStalled) this.#options.diskStalled(false)
-  }
-
   #startInstall(operation: InstallOperation): void {
-    this.#isInstalling = true
+    this.#installing = operation
     this.#queue.shift()
     this.#install = this.#options
       .install(operation)
       .then(() => {
-        this.#isInstalling = false
+        this.#installing = undefined
         if (this.#isStopped) return
         this.#options.completed(operation)
         this.#pump()

@@ -1,5 +1,5 @@
 import { isQuorateError } from '../base/index.ts'
-import type { Time } from '../io/index.ts'
+import { type Maybe, never, type Time } from '../io/index.ts'
 import type { StoreBackend } from '../store/index.ts'
 import type { StateMachine } from './state-machine.ts'
 
@@ -12,6 +12,7 @@ export class StoreFlusher<Result> {
   readonly #backend: StoreBackend
   readonly #time: Time
   readonly #limits: { flushOperations: number; flushIntervalMs: number }
+  readonly #maybe: Maybe
   readonly #failed: (error: unknown) => void
   readonly #flushed: () => void
   #underWay: Promise<void> | undefined
@@ -25,6 +26,8 @@ export class StoreFlusher<Result> {
     backend: StoreBackend
     time: Time
     limits: { flushOperations: number; flushIntervalMs: number }
+    /** Default: never. */
+    maybe?: Maybe
     /** A commit became durable. */
     flushed(): void
     failed(error: unknown): void
@@ -33,6 +36,7 @@ export class StoreFlusher<Result> {
     this.#backend = options.backend
     this.#time = options.time
     this.#limits = options.limits
+    this.#maybe = options.maybe ?? never
     this.#failed = options.failed
     this.#flushed = options.flushed
     this.#lastFlushMs = options.time.monotonicMs()
@@ -54,7 +58,8 @@ export class StoreFlusher<Result> {
     const { operations } = this.#machine.pending
     if (operations === 0) return
     const sinceMs = this.#time.monotonicMs() - this.#lastFlushMs
-    if (operations >= this.#limits.flushOperations || sinceMs >= this.#limits.flushIntervalMs) this.#start()
+    const isDue = operations >= this.#limits.flushOperations || sinceMs >= this.#limits.flushIntervalMs
+    if (this.#maybe(isDue ? 'store-flush-late' : 'store-flush') !== isDue) this.#start()
   }
 
   /** Resolves when everything applied by now is durable, or cannot be: the log still has it. No commit follows. */

@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { concatBytes, crc32c, isQuorateError, QuorateError, SeededRandom, utf8Encode } from '../base/index.ts'
+import {
+  ByteWriter,
+  concatBytes,
+  crc32c,
+  isQuorateError,
+  QuorateError,
+  SeededRandom,
+  utf8Encode,
+} from '../base/index.ts'
 import { createEntry, entryKind, type LogEnd, type SnapshotMark } from '../raft/index.ts'
 import { decodeEnvelope, encodeEnvelope } from './envelope.ts'
 import {
@@ -196,4 +204,29 @@ test('the envelope of a command: frozen bytes', () => {
     () => decodeEnvelope(bytes),
     (error) => isQuorateError(error, 'format-unsupported'),
   )
+})
+
+test('frames: each limit holds at its value, and one past it is refused before its bytes come', () => {
+  /** A frame as somebody could send it: every checksum is right. */
+  const headerOf = (payload: Uint8Array, claimedBytes: number): Uint8Array => {
+    const writer = new ByteWriter(frameHeaderSize)
+    for (const byte of [0x51, 1, frameClass.bulk, 0]) writer.u8(byte)
+    writer.u32(0)
+    writer.u32(claimedBytes)
+    writer.u32(crc32c(payload))
+    writer.u32(crc32c(writer.view()))
+    return writer.copy()
+  }
+  const full = new Uint8Array(framePayloadMax)
+  const [taken] = new FrameReader(framePayloadMax).push(concatBytes([headerOf(full, full.length), full]))
+  assert.equal(taken?.payload.length, framePayloadMax)
+  const refused = (messageBytesMax: number, bytes: Uint8Array): void => {
+    assert.throws(
+      () => new FrameReader(messageBytesMax).push(bytes),
+      (error) => isQuorateError(error, 'frame-too-large'),
+    )
+  }
+  for (const claimed of [framePayloadMax + 1, 0x8000_0000, 0xffff_ffff])
+    refused(1 << 30, headerOf(full, claimed))
+  refused(framePayloadMax - 1, concatBytes([headerOf(full, full.length), full]))
 })

@@ -91,7 +91,8 @@ export function votersOf(configuration: Configuration): NodeId[] {
   return [...new Set([...configuration.voters, ...configuration.outgoing])].sort(compareIds)
 }
 
-interface PlacedConfiguration {
+/** A configuration and the index of the entry that brought it about. */
+export interface PlacedConfiguration {
   readonly index: number
   readonly configuration: Configuration
 }
@@ -119,6 +120,10 @@ export class ConfigurationHistory {
   /** Index of the entry that brought the current one about. */
   get index(): number {
     return this.#last.index
+  }
+
+  get placed(): readonly PlacedConfiguration[] {
+    return this.#placed
   }
 
   get #last(): PlacedConfiguration {

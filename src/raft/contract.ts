@@ -1,4 +1,5 @@
 import type { NodeId } from '../base/index.ts'
+import type { PlacedConfiguration } from './configuration.ts'
 import type { Configuration, Entry, HardState, LogEnd, Message, Ready, Role, SnapshotMark } from './types.ts'
 
 /**
@@ -47,16 +48,31 @@ export type ProposeResult =
       readonly reason: 'not-leader' | 'overloaded' | 'transferring' | 'change-in-progress' | 'not-a-voter'
     }
 
-/** The consensus rules of one group on one node: inputs change state, `ready` takes what follows from them. */
-export interface RaftNode {
+/** What a node is at this moment, for status and for whoever checks it from outside: live, and only to be read. */
+export interface RaftView {
+  readonly id: NodeId
   readonly role: Role
   readonly term: number
+  readonly vote: NodeId
   /** 0n when unknown. */
   readonly leader: NodeId
   readonly commitIndex: number
+  readonly appliedIndex: number
   readonly lastIndex: number
   readonly durableIndex: number
+  /** Term and vote as the disk has them. */
+  readonly durableState: HardState
   readonly configuration: Configuration
+  /** The configurations of the log that can still count, oldest first; the last one is `configuration`. */
+  readonly configurations: readonly PlacedConfiguration[]
+  /** Index, term and chain of the entry at `index`, where memory knows it. */
+  endAt(index: number): LogEnd | undefined
+  /** What each peer has. Leader only, else empty. */
+  progress(): ReadonlyMap<NodeId, PeerProgress>
+}
+
+/** The consensus rules of one group on one node: inputs change state, `ready` takes what follows from them. */
+export interface RaftNode extends RaftView {
   /** True once a leader has committed an entry of its own term: it may serve reads and leases. */
   readonly isSettledLeader: boolean
 
@@ -89,14 +105,13 @@ export interface RaftNode {
   released(base: LogEnd): void
   hasReady(): boolean
   ready(): Ready
-  /** What each peer has, for status and for membership decisions. Leader only, else empty. */
-  progress(): ReadonlyMap<NodeId, PeerProgress>
 }
 
 export interface PeerProgress {
   readonly match: number
   readonly next: number
   readonly state: 'probe' | 'replicate' | 'snapshot'
+  /** Appends without an answer, at most `inflightMax`. */
   readonly inflight: number
   /** Ticks since the last answer. */
   readonly silentTicks: number

@@ -35,8 +35,9 @@
  *
  * Files: `node` dispatches; `election`, `follower`, `replication`, `read-index`, `membership`, `transfer` hold one
  * subject each over the state in `core`; `log`, `storage-queue`, `progress`, `configuration`, `quorum`, `chain` are the
- * parts they are made of; `ready` collects what goes out. `testing/` drives several nodes through the stories in
- * `testdata/` and through random schedules.
+ * parts they are made of; `ready` collects what goes out. `invariants` says what must hold between nodes; `testing/`
+ * drives several of them through the stories in `testdata/` and through random schedules, and `npm run explore` visits
+ * every state of small models (docs/explorer.md).
  *
  * Sources: Ongaro and Ousterhout, "In Search of an Understandable Consensus Algorithm" (sections 5 to 8); Ongaro's
  * dissertation (3.10 transfer, 4 membership, 6.4 read index, 9.6 pre-vote) and his 2015 note on single-server changes.
@@ -52,7 +53,9 @@ export type {
   RaftNode,
   RaftOptions,
   RaftRestore,
+  RaftView,
 } from './contract.ts'
+export { Past } from './invariants.ts'
 export { createRaft } from './node.ts'
 export {
   type AppendRequest,

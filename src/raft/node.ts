@@ -47,14 +47,28 @@ import { liftVoteBlock, mayVoteFor, tickVoteBlock } from './vote-block.ts'
 
 /** The consensus rules of one group on one node, starting as a follower with what was durable. */
 export function createRaft(options: RaftOptions, restore: RaftRestore): RaftNode {
+  return raftOver(startCore(options, restore))
+}
+
+/** What `createRaft` begins with. */
+export function startCore(options: RaftOptions, restore: RaftRestore): Core {
   const core = createCore(options, restore)
   liftVoteBlock(core)
+  return core
+}
+
+/** The rules over a state: all that a node is lies in `core`. */
+export function raftOver(core: Core): RaftNode {
   return {
+    id: core.id,
     get role() {
       return core.role
     },
     get term() {
       return core.term
+    },
+    get vote() {
+      return core.vote
     },
     get leader() {
       return core.leader
@@ -62,15 +76,25 @@ export function createRaft(options: RaftOptions, restore: RaftRestore): RaftNode
     get commitIndex() {
       return core.commitIndex
     },
+    get appliedIndex() {
+      return core.appliedIndex
+    },
     get lastIndex() {
       return core.log.lastIndex
     },
     get durableIndex() {
       return core.storage.durableIndex
     },
+    get durableState() {
+      return core.storage.durableState
+    },
     get configuration() {
       return core.configurations.current
     },
+    get configurations() {
+      return core.configurations.placed
+    },
+    endAt: (index) => core.log.endAt(index),
     get isSettledLeader() {
       return isSettled(core)
     },

@@ -45,6 +45,10 @@ export class StorageQueue {
     return this.#durableIndex
   }
 
+  get durableState(): HardState {
+    return this.#durableHardState
+  }
+
   isDurable(term: number, vote: NodeId): boolean {
     return this.#durableHardState.term === term && this.#durableHardState.vote === vote
   }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import type { RaftView } from '../raft/index.ts'
 import { ClusterChecker, type NodeStatus } from './check-cluster.ts'
 
 const member = { id: 7n, host: 'n1', port: 2380, isLearner: false, isBecomingVoter: false, isPublished: true }
@@ -14,7 +15,7 @@ const status: NodeStatus = {
 }
 
 function promises(act: (checker: ClusterChecker) => void): string[] {
-  const checker = new ClusterChecker()
+  const checker = new ClusterChecker(4)
   checker.observe('n1', 1, { ...status, isLeader: true })
   checker.observe('n2', 1, status)
   act(checker)
@@ -61,5 +62,77 @@ for (const [promise, node, life, change] of broken) {
       checker.observe(node, life, { ...status, ...change })
     })
     assert.deepEqual(verdict, [promise])
+  })
+}
+
+const configuration = { voters: [1n, 2n], outgoing: [], learners: [], context: new Uint8Array(0) }
+const view: RaftView = {
+  id: 1n,
+  role: 'leader',
+  term: 3,
+  vote: 1n,
+  leader: 1n,
+  commitIndex: 2,
+  appliedIndex: 2,
+  lastIndex: 2,
+  durableIndex: 2,
+  durableState: { term: 3, vote: 1n, commit: 0 },
+  configuration,
+  configurations: [{ index: 0, configuration }],
+  endAt: (index) => ({ index, term: 3, chain: index * 10 }),
+  progress: () => new Map(),
+}
+const follower: RaftView = { ...view, id: 2n, role: 'follower' }
+
+function rulesBroken(first: RaftView, second: RaftView, secondLife = 1): string {
+  const checker = new ClusterChecker(4)
+  for (const one of [view, follower]) checker.stepped(one, 1, [view, follower])
+  checker.stepped(first, 1, [first, second])
+  checker.stepped(second, secondLife, [first, second])
+  return checker.violations.map(({ facts }) => facts).join('; ')
+}
+
+test('a step that keeps the rules of consensus is accepted, and only a step is asked about', () => {
+  assert.equal(
+    rulesBroken({ ...view, lastIndex: 3, commitIndex: 3 }, { ...follower, commitIndex: 3, lastIndex: 3 }),
+    '',
+  )
+  assert.equal(rulesBroken(view, { ...follower, commitIndex: 0, appliedIndex: 0 }, 2), '')
+  const checker = new ClusterChecker(4)
+  const asked = [view, view, { ...view, lastIndex: 3 }, view].map((one) => checker.hasMoved(one, 1))
+  assert.deepEqual([...asked, checker.hasMoved(view, 2)], [true, false, true, true, true])
+})
+
+const brokenSteps: [RegExp, Partial<RaftView>, number][] = [
+  [/term 3 has one leader/, { role: 'leader' }, 1],
+  [/commit index of node 2 never moves back/, { commitIndex: 1, appliedIndex: 1 }, 1],
+  [/the term of node 2 never moves back/, { term: 2, durableState: { term: 2, vote: 0n, commit: 0 } }, 1],
+  [/node 2 votes once in term 3/, { vote: 2n }, 1],
+  [/node 2 votes once in term 3/, { vote: 2n, durableState: { term: 3, vote: 2n, commit: 0 } }, 2],
+  [/applies only what is committed/, { appliedIndex: 3, lastIndex: 3 }, 1],
+  [/takes for committed a leader has committed/, { commitIndex: 3, lastIndex: 3 }, 1],
+  [/is the one that was committed/, { endAt: (index) => ({ index, term: 2, chain: 5 }) }, 2],
+  [
+    /has one history/,
+    { commitIndex: 0, appliedIndex: 0, endAt: (index) => ({ index, term: 3, chain: 5 }) },
+    2,
+  ],
+  [
+    /leader 2 of term 4 has what was committed up to 2/,
+    {
+      role: 'leader',
+      term: 4,
+      lastIndex: 1,
+      durableIndex: 1,
+      commitIndex: 0,
+      appliedIndex: 0,
+      durableState: { term: 4, vote: 2n, commit: 0 },
+    },
+    2,
+  ],
+]
+for (const [rule, change, life] of brokenSteps) {
+  test(`a step in a life ${life} is rejected: ${rule.source}`, () => {
+    assert.match(rulesBroken(view, { ...follower, ...change }, life), rule)
   })
 }

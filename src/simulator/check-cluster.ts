@@ -1,9 +1,10 @@
 /**
  * What must hold between the nodes of one group at every moment, checked as it happens: at most one leader a term;
  * a node's term and commit index never fall within one life; at equal commit index equal chain; at equal applied index
- * equal state digest and equal members.
+ * equal state digest and equal members. After every event the rules of consensus are asked of the nodes that it moved.
  */
-import { formatId } from '../base/index.ts'
+import { AssertionError, formatId, type NodeId } from '../base/index.ts'
+import { Past, type RaftView } from '../raft/index.ts'
 import type { Violation } from './history.ts'
 import type { ListedMember } from './server-seam.ts'
 
@@ -12,6 +13,8 @@ export interface NodeStatus {
   readonly term: number
   readonly commitIndex: number
   readonly appliedIndex: number
+  /** End of the log in memory, where the node can tell. */
+  readonly lastIndex?: number
   /** State digest at the applied index. */
   readonly digest: number
   /** Chain at the commit index, where the node can tell. */
@@ -20,6 +23,17 @@ export interface NodeStatus {
   readonly members: readonly ListedMember[] | undefined
 }
 
+type Place = { -readonly [Field in PlaceField]: RaftView[Field] } & { life: number }
+type PlaceField =
+  | 'role'
+  | 'term'
+  | 'vote'
+  | 'commitIndex'
+  | 'durableIndex'
+  | 'lastIndex'
+  | 'appliedIndex'
+  | 'durableState'
+
 export class ClusterChecker {
   readonly violations: Violation[] = []
   readonly #leaders = new Map<number, string>()
@@ -27,6 +41,47 @@ export class ClusterChecker {
   readonly #chains = new Map<number, { chain: number; node: string }>()
   readonly #digests = new Map<number, { digest: number; node: string }>()
   readonly #members = new Map<number, { members: string; node: string }>()
+  readonly #memberTexts = new WeakMap<readonly ListedMember[], string>()
+  readonly #past: Past
+  readonly #places = new Map<NodeId, Place>()
+
+  /** `inflightMax`: appends that a leader may have under way to one peer. */
+  constructor(inflightMax: number) {
+    this.#past = new Past(inflightMax)
+  }
+
+  /** Whether anything of a node changed since it was last asked that the rules of consensus speak of. */
+  hasMoved(raft: RaftView, life: number): boolean {
+    const place = this.#places.get(raft.id)
+    if (place === undefined || place.life !== life) {
+      this.#places.set(raft.id, placeOf(raft, life))
+      return true
+    }
+    const { commitIndex, durableIndex, lastIndex, appliedIndex, durableState } = raft
+    const isSame =
+      place.commitIndex === commitIndex &&
+      place.durableIndex === durableIndex &&
+      place.lastIndex === lastIndex &&
+      place.appliedIndex === appliedIndex &&
+      place.durableState === durableState &&
+      place.role === raft.role &&
+      place.term === raft.term &&
+      place.vote === raft.vote
+    if (isSame) return false
+    Object.assign(place, { commitIndex, durableIndex, lastIndex, appliedIndex, durableState })
+    Object.assign(place, { role: raft.role, term: raft.term, vote: raft.vote })
+    return true
+  }
+
+  /** A node that moved, beside `all` that run. */
+  stepped(raft: RaftView, life: number, all: readonly RaftView[]): void {
+    try {
+      this.#past.observe(raft, life, all)
+    } catch (error) {
+      if (!(error instanceof AssertionError)) throw error
+      this.#report('the rules of consensus hold at every step', error.message)
+    }
+  }
 
   /** Takes what `node` says about itself; `life` changes at every start. */
   observe(node: string, life: number, status: NodeStatus): void {
@@ -57,8 +112,18 @@ export class ClusterChecker {
       )
     }
     if (status.members !== undefined) {
-      this.#compareMembers(node, status.appliedIndex, describeMembers(status.members))
+      this.#compareMembers(node, status.appliedIndex, this.#textOf(status.members))
     }
+  }
+
+  /** A list that is shown again is the same object as a rule. */
+  #textOf(members: readonly ListedMember[]): string {
+    let text = this.#memberTexts.get(members)
+    if (text === undefined) {
+      text = describeMembers(members)
+      this.#memberTexts.set(members, text)
+    }
+    return text
   }
 
   #compareMembers(node: string, index: number, members: string): void {
@@ -94,6 +159,11 @@ export class ClusterChecker {
     const isKnown = this.violations.some((known) => known.promise === promise && known.facts === facts)
     if (!isKnown) this.violations.push({ promise, facts })
   }
+}
+
+function placeOf(raft: RaftView, life: number): Place {
+  const { role, term, vote, commitIndex, durableIndex, lastIndex, appliedIndex, durableState } = raft
+  return { role, term, vote, commitIndex, durableIndex, lastIndex, appliedIndex, durableState, life }
 }
 
 function describeMembers(members: readonly ListedMember[]): string {

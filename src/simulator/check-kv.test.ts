@@ -3,85 +3,19 @@ import test from 'node:test'
 import { SeededRandom } from '../base/index.ts'
 import { checkKv, type KvHistory } from './check-kv.ts'
 import type { CallOutcome, RecordedCall } from './history.ts'
-import { KvModel, type ModelRequest, type RevisionRecord } from './kv-model.ts'
+import type { ModelRequest, RevisionRecord } from './kv-model.ts'
+import { type DrawnHistory, drawHistory, mutateResult } from './testing/draw-history.ts'
 
-interface Draft {
-  calls: RecordedCall[]
-  log: RevisionRecord[]
-  leases: bigint[]
-}
+type Draft = Omit<KvHistory, 'sightings'>
 
-function drawRequest(random: SeededRandom, value: number): ModelRequest {
-  const key = random.pick(['a', 'b', 'c'])
-  const put = { kind: 'put', key, value: `v${value}`, lease: random.chance(0.1) ? 7n : 0n } as const
-  switch (random.between(0, 5)) {
-    case 0:
-      return { kind: 'delete', key, end: random.pick(['', '', 'c']) }
-    case 1:
-    case 2:
-      return { kind: 'range', key: 'a', end: random.pick(['', '\0']), limit: random.pick([0, 1]) }
-    case 3: {
-      const compare = {
-        key,
-        end: '',
-        target: 'version',
-        result: 'equal',
-        operand: random.between(0, 3),
-      } as const
-      const read = { kind: 'range', key, end: '', limit: 0 } as const
-      return { kind: 'transaction', compare: [compare], success: [put, read], failure: [read] }
-    }
-    default:
-      return put
-  }
-}
-
-/** A history that is right by construction: every call takes effect at one point between its call and its return. */
-function drawHistory(seed: number, size = 60): Draft {
+function draw(seed: number): DrawnHistory {
   const random = new SeededRandom(seed)
-  const model = new KvModel()
-  const draft: Draft = { calls: [], log: [], leases: [7n] }
-  const advance = (events: RevisionRecord['events']): void => {
-    if (events.length === 0) return
-    const record = { revision: model.revision + 1, events }
-    model.apply(record)
-    draft.log.push(record)
-  }
-  for (let point = 10; point < 10 + size; point++) {
-    if (random.chance(0.05)) {
-      advance(model.keysOfLease(7n).map((key) => ({ kind: 'delete', key })))
-    }
-    const request = drawRequest(random, point)
-    const isRange = request.kind === 'range'
-    const atRevision = isRange && random.chance(0.2) ? random.between(1, model.revision + 1) : 0
-    const calledAt = point - 4 * random.unit()
-    let outcome: CallOutcome
-    if (random.chance(0.1)) {
-      outcome = { kind: random.chance(0.5) ? 'failed' : 'unknown' }
-      if (outcome.kind === 'unknown' && random.chance(0.5)) advance(model.evaluate(request).events)
-    } else {
-      const { result, events } = (atRevision === 0 ? model : modelAt(draft.log, atRevision)).evaluate(request)
-      if (atRevision === 0) advance(events)
-      outcome = { kind: 'answered', returnedAt: point + 4 * random.unit(), revision: model.revision, result }
-    }
-    draft.calls.push({
-      id: point,
-      client: `c${point}`,
-      server: 's1',
-      request,
-      isSerializable: false,
-      atRevision,
-      calledAt,
-      outcome,
-    })
-  }
-  return draft
-}
-
-function modelAt(log: readonly RevisionRecord[], revision: number): KvModel {
-  const model = new KvModel()
-  for (const record of log) if (record.revision <= revision) model.apply(record)
-  return model
+  return drawHistory(random, {
+    size: 60,
+    drawSpread: () => 4 * random.unit(),
+    isMixed: true,
+    isUnique: false,
+  })
 }
 
 function check(draft: Draft, sightings: KvHistory['sightings'] = []): string[] {
@@ -89,42 +23,36 @@ function check(draft: Draft, sightings: KvHistory['sightings'] = []): string[] {
 }
 
 test('correct histories are accepted', () => {
-  for (let seed = 0; seed < 200; seed++) {
-    assert.deepEqual(checkKv({ ...drawHistory(seed), sightings: [] }), [], `seed ${seed}`)
-  }
+  for (let seed = 0; seed < 200; seed++) assert.deepEqual(checkKv(draw(seed)), [], `seed ${seed}`)
 })
 
 test('one changed value in an answer or in the log is rejected', () => {
   for (let seed = 0; seed < 200; seed++) {
     const random = new SeededRandom(seed)
-    const draft = drawHistory(seed)
-    const answered = draft.calls.filter((call) => call.outcome.kind === 'answered')
-    const call = random.pick(answered)
-    assert.ok(call.outcome.kind === 'answered')
+    const history = draw(seed)
+    const answered = [...history.calls.keys()].filter((i) => history.calls[i]?.outcome.kind === 'answered')
+    const place = random.pick(answered)
+    const call = history.calls[place]
+    assert.ok(call?.outcome.kind === 'answered')
+    const { outcome } = call
     if (random.chance(0.5)) {
-      const { result } = call.outcome
-      call.outcome =
-        result.kind === 'put'
-          ? { ...call.outcome, revision: call.outcome.revision + 1 }
-          : { ...call.outcome, result: changed(result) }
+      const isRead = outcome.result.kind !== 'put'
+      const changed = isRead
+        ? { ...outcome, result: mutateResult(random, outcome.result) }
+        : { ...outcome, revision: outcome.revision + 1 }
+      history.calls[place] = { ...call, outcome: changed }
     } else {
-      const position = random.between(0, draft.log.length)
-      const record = draft.log[position]
+      const position = random.between(0, history.log.length)
+      const record = history.log[position]
       assert.ok(record)
       const events = record.events.map((event) =>
         event.kind === 'put' ? { ...event, pair: { ...event.pair, value: 'other' } } : { ...event, key: 'z' },
       )
-      draft.log[position] = { ...record, events }
+      history.log[position] = { ...record, events }
     }
-    assert.notDeepEqual(check(draft), [], `seed ${seed}`)
+    assert.notDeepEqual(checkKv(history), [], `seed ${seed}`)
   }
 })
-
-function changed<T extends { kind: string }>(result: T): T {
-  if (result.kind === 'range') return { ...result, count: 99 }
-  if (result.kind === 'delete') return { ...result, deleted: 99 }
-  return { ...result, succeeded: !('succeeded' in result && result.succeeded) }
-}
 
 let nextId = 1
 function call(request: ModelRequest, calledAt: number, outcome: CallOutcome): RecordedCall {
@@ -275,8 +203,48 @@ test('the end of a lease is a cause, but only for exactly its keys', () => {
     ...log,
     { revision: 5, events: keys.map((key) => ({ kind: 'delete', key })) },
   ]
-  assert.deepEqual(check({ calls, log: end('b', 'a'), leases: [7n] }), [])
-  for (const wrong of [end('a'), end('a', 'b', 'c'), end('c')]) {
+  assert.deepEqual(check({ calls, log: end('a', 'b'), leases: [7n] }), [])
+  for (const wrong of [end('a'), end('b', 'a'), end('a', 'b', 'c'), end('c')]) {
     assert.deepEqual(check({ calls, log: wrong, leases: [7n] }), ['every revision has a cause'])
   }
+})
+
+test('the end of a lease is a cause once', () => {
+  const attached = (revision: number): RevisionRecord => {
+    const pair = {
+      key: 'a',
+      value: 'x',
+      createRevision: revision,
+      modRevision: revision,
+      version: 1,
+      lease: 7n,
+    }
+    return { revision, events: [{ kind: 'put', pair }] }
+  }
+  const end = (revision: number): RevisionRecord => ({ revision, events: [{ kind: 'delete', key: 'a' }] })
+  const request = { kind: 'put', key: 'a', value: 'x', lease: 7n } as const
+  const calls = [call(request, 1, putAnswer(2, 2)), call(request, 5, putAnswer(4, 6))]
+  const log = [attached(2), end(3), attached(4)]
+  assert.deepEqual(check({ calls, log, leases: [7n] }), [])
+  assert.deepEqual(check({ calls, log: [...log, end(5)], leases: [7n] }), ['every revision has a cause'])
+})
+
+test('a read with a least revision is not older', () => {
+  const log = [putRecord(2, 'x'), putRecord(3, 'y')]
+  const calls = [put('x', 1, putAnswer(2, 2)), put('y', 3, putAnswer(3, 4))]
+  const old = { ...read(5, 6, 2, 'x'), isSerializable: true, server: 's2' }
+  assert.deepEqual(check({ calls: [...calls, { ...old, leastRevision: 2 }], log, leases: [] }), [])
+  assert.deepEqual(check({ calls: [...calls, { ...old, leastRevision: 3 }], log, leases: [] }), [
+    'a read waits for the least revision',
+  ])
+})
+
+test('nobody sees a revision that never was', () => {
+  const log = [putRecord(2, 'x')]
+  const calls = [put('x', 1, putAnswer(2, 2))]
+  const ahead = { ...read(3, 4, 3, 'x'), isSerializable: true }
+  assert.deepEqual(check({ calls: [...calls, ahead], log, leases: [] }), ['a read is of a revision that was'])
+  assert.deepEqual(check({ calls, log, leases: [] }, [{ revision: 3, seenAt: 9 }]), [
+    'a revision that was seen is in the log',
+  ])
 })

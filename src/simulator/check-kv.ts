@@ -9,17 +9,23 @@
  * 3. each answered call is what the model answers at its revision (so no acknowledged write is lost, none twice);
  * 4. real time holds: a call sees at least the highest revision that anybody had seen before it began, and a write
  *    takes a higher one; serializable reads are free of this, but never go back within one life of a server;
- * 5. a write that failed for certain is nowhere.
- * Values of puts must be unique in the history; then a record can be told from all others.
+ * 5. a write that failed for certain is nowhere;
+ * 6. a serializable read is of a state that was: never of a revision that nobody committed, nor of one whose write had
+ *    not begun when the read returned; and where it named a least revision, not of an older one.
+ *
+ * Cost: one pass over calls and records, each with its step of the model, and sorting by time. Only calls of unknown
+ * outcome that delete or keep a value are tried at each record that nothing else explains.
  */
 import { assert, present } from '../base/index.ts'
-import { describeCall, type RecordedCall, type Sighting, type Violation } from './history.ts'
+import { describeCall, describeRequest, type RecordedCall, type Sighting, type Violation } from './history.ts'
 import {
   describeEvent,
   describeResult,
   emptyRevision,
   KvModel,
   type ModelEvent,
+  type ModelResult,
+  operationsOf,
   type RevisionRecord,
 } from './kv-model.ts'
 
@@ -28,7 +34,7 @@ export interface KvHistory {
   /** Complete, from the first change on, in order. */
   readonly log: readonly RevisionRecord[]
   readonly sightings: readonly Sighting[]
-  /** Leases that were ever asked for; the end of one deletes its keys in one revision. */
+  /** Leases that were ever asked for; each ends at most once, and its end deletes its keys in one revision. */
   readonly leases: readonly bigint[]
 }
 
@@ -50,6 +56,7 @@ export function checkKv(history: KvHistory): Violation[] {
   }
   const { causes, placed } = replay(history, report)
   assignUnknown(history, causes, placed, report)
+  checkLeastRevisions(history.calls, report)
   checkRealTime(history, placed, report)
   checkMonotone(history.calls, report)
   return violations
@@ -91,7 +98,8 @@ type Report = (promise: string, facts: string) => void
 /** What may have caused a record that no answered write claims. */
 interface Unclaimed {
   readonly record: RevisionRecord
-  readonly candidates: readonly RecordedCall[]
+  /** Calls of unknown outcome, and the lease whose end it may be. */
+  readonly candidates: readonly (RecordedCall | bigint)[]
 }
 
 /** Rules 2 (answered writes and leases) and 3, in one pass over the revisions. */
@@ -101,7 +109,8 @@ function replay(history: KvHistory, report: Report): { causes: Unclaimed[]; plac
   for (const call of history.calls) {
     if (call.outcome.kind === 'answered') add(answered, call.outcome.revision, call)
   }
-  const unknown = history.calls.filter((call) => call.outcome.kind === 'unknown')
+  const unknown = new UnknownWrites(history.calls)
+  const leases = new Set(history.leases)
   const model = new KvModel()
   const causes: Unclaimed[] = []
   const placed: Placed[] = []
@@ -117,10 +126,13 @@ function replay(history: KvHistory, report: Report): { causes: Unclaimed[]; plac
     place(call, false)
   }
 
-  for (const call of answered.get(emptyRevision) ?? []) answerAt(call)
+  for (const call of answered.get(emptyRevision) ?? []) {
+    if (!isWrite(call)) answerAt(call)
+    else report('an acknowledged write is in the log', `${describeCall(call)} answered the empty revision`)
+  }
   for (const record of history.log) {
     const calls = answered.get(record.revision) ?? []
-    const claims = calls.filter(saysItChanged)
+    const claims = calls.filter(isWrite)
     for (const call of claims) {
       checkEvents(model, call, record, report)
       checkAnswer(model, call, report)
@@ -129,11 +141,11 @@ function replay(history: KvHistory, report: Report): { causes: Unclaimed[]; plac
     if (claims.length > 1) {
       report('one cause a revision', `revision ${record.revision}: ${claims.map(describeCall).join(' and ')}`)
     }
-    if (claims.length === 0 && !isLeaseEnd(model, record, history.leases)) {
-      const candidates = unknown.filter((call) =>
-        sameEvents(model.evaluate(call.request).events, record.events),
-      )
-      causes.push({ record, candidates })
+    if (claims.length === 0) {
+      causes.push({
+        record,
+        candidates: [...endedLease(model, record, leases), ...unknown.fitting(model, record)],
+      })
     }
     model.apply(record)
     for (const call of calls) if (!claims.includes(call)) answerAt(call)
@@ -142,19 +154,26 @@ function replay(history: KvHistory, report: Report): { causes: Unclaimed[]; plac
     if (revision >= emptyRevision && revision <= model.revision) continue
     for (const call of calls) {
       const facts = `${describeCall(call)} answered revision ${revision}, the last one is ${model.revision}`
-      report('an acknowledged call is never lost', facts)
+      report(isWrite(call) ? 'an acknowledged call is never lost' : 'a read is of a revision that was', facts)
     }
+  }
+  for (const { revision, seenAt } of history.sightings) {
+    if (revision <= model.revision) continue
+    const facts = `revision ${revision} was seen at ${seenAt}, the last one is ${model.revision}`
+    report('a revision that was seen is in the log', facts)
   }
   checkOldReads(history, oldReads, report)
   return { causes, placed }
 }
 
 /** Whether the answer says that the call made its revision; else it only saw it. */
-function saysItChanged(call: RecordedCall): boolean {
-  if (call.outcome.kind !== 'answered') return false
-  const { result } = call.outcome
-  const steps = result.kind === 'transaction' ? result.results : [result]
-  return steps.some((step) => step.kind === 'put' || (step.kind === 'delete' && step.deleted > 0))
+export function saysItChanged(result: ModelResult): boolean {
+  if (result.kind === 'transaction') return result.results.some(saysItChanged)
+  return result.kind === 'put' || (result.kind === 'delete' && result.deleted > 0)
+}
+
+function isWrite({ outcome }: RecordedCall): boolean {
+  return outcome.kind === 'answered' && saysItChanged(outcome.result)
 }
 
 function checkEvents(model: KvModel, call: RecordedCall, record: RevisionRecord, report: Report): void {
@@ -191,20 +210,69 @@ function checkOldReads(history: KvHistory, reads: ReadonlyMap<number, RecordedCa
     answer()
   }
   for (const [revision, calls] of reads) {
-    if (revision <= model.revision) continue
-    for (const call of calls) report('a read is of a revision that was', `${describeCall(call)}: ${revision}`)
+    for (const call of calls) {
+      const answered = call.outcome.kind === 'answered' ? call.outcome.revision : 0
+      if (revision <= Math.min(answered, model.revision)) continue
+      report(
+        'a read is of a revision that was',
+        `${describeCall(call)}: ${revision} when ${answered} was the last`,
+      )
+    }
   }
 }
 
-/** The end of a lease deletes exactly the keys that are attached to it, in any order. */
-function isLeaseEnd(model: KvModel, record: RevisionRecord, leases: readonly bigint[]): boolean {
+/** Writes of unknown outcome, found by what they may have done. */
+class UnknownWrites {
+  readonly #byPut = new Map<string, RecordedCall[]>()
+  /** Those that may delete or keep a value, and so cannot be known by one. Equal requests do the same: tried once. */
+  readonly #others = new Map<string, RecordedCall[]>()
+
+  constructor(calls: readonly RecordedCall[]) {
+    for (const call of calls) {
+      if (call.outcome.kind !== 'unknown') continue
+      const puts = new Set<string>()
+      let isOther = false
+      for (const step of operationsOf(call.request)) {
+        if (step.kind === 'put' && step.ignoreValue !== true) puts.add(putName(step.key, step.value))
+        else if (step.kind !== 'range') isOther = true
+      }
+      for (const put of puts) add(this.#byPut, put, call)
+      if (isOther) add(this.#others, describeRequest(call.request), call)
+    }
+  }
+
+  /** The calls that would make exactly this record now. */
+  fitting(model: KvModel, record: RevisionRecord): ReadonlySet<RecordedCall> {
+    const fits = (call: RecordedCall): boolean =>
+      sameEvents(model.evaluate(call.request).events, record.events)
+    const put = record.events.find((event) => event.kind === 'put')
+    const found = new Set<RecordedCall>()
+    if (put !== undefined) {
+      const calls = this.#byPut.get(putName(put.pair.key, put.pair.value)) ?? []
+      for (const call of calls) if (fits(call)) found.add(call)
+    }
+    for (const calls of this.#others.values()) {
+      const [first] = calls
+      if (first !== undefined && fits(first)) for (const call of calls) found.add(call)
+    }
+    return found
+  }
+}
+
+function putName(key: string, value: string): string {
+  return `${key.length} ${key}${value}`
+}
+
+/** The end of a lease deletes exactly the keys that are attached to it, in key order. At most one lease. */
+function endedLease(model: KvModel, record: RevisionRecord, leases: ReadonlySet<bigint>): bigint[] {
   const keys: string[] = []
   for (const event of record.events) {
-    if (event.kind === 'put') return false
+    if (event.kind === 'put') return []
     keys.push(event.key)
   }
   const lease = model.get(keys[0] ?? '')?.lease ?? 0n
-  return leases.includes(lease) && keys.sort().join('\n') === model.keysOfLease(lease).join('\n')
+  const isEnd = leases.has(lease) && keys.join('\n') === model.keysOfLease(lease).join('\n')
+  return isEnd ? [lease] : []
 }
 
 function sameEvents(left: readonly ModelEvent[], right: readonly ModelEvent[]): boolean {
@@ -225,14 +293,15 @@ function assignUnknown(
   report: Report,
 ): void {
   const floorAt = floorOf(history, placed)
-  const owner = new Map<RecordedCall, Unclaimed>()
-  const give = (cause: Unclaimed, tried: Set<RecordedCall>): boolean => {
-    for (const call of cause.candidates) {
-      if (tried.has(call) || floorAt(call.calledAt) >= cause.record.revision) continue
-      tried.add(call)
-      const other = owner.get(call)
+  const owner = new Map<RecordedCall | bigint, Unclaimed>()
+  const give = (cause: Unclaimed, tried: Set<RecordedCall | bigint>): boolean => {
+    for (const one of cause.candidates) {
+      const isLate = typeof one !== 'bigint' && floorAt(one.calledAt) >= cause.record.revision
+      if (isLate || tried.has(one)) continue
+      tried.add(one)
+      const other = owner.get(one)
       if (other !== undefined && !give(other, tried)) continue
-      owner.set(call, cause)
+      owner.set(one, cause)
       return true
     }
     return false
@@ -240,7 +309,7 @@ function assignUnknown(
   for (const cause of causes) {
     if (give(cause, new Set())) continue
     const events = cause.record.events.map(describeEvent).join(', ')
-    const fits = `${cause.candidates.length} calls of unknown outcome fit, but began too late or caused others`
+    const fits = `${cause.candidates.length} calls of unknown outcome or leases fit, but began too late or caused others`
     report('every revision has a cause', `revision ${cause.record.revision} [${events}]: ${fits}`)
   }
 }
@@ -299,7 +368,19 @@ function checkMonotone(calls: readonly RecordedCall[], report: Report): void {
   }
 }
 
-function add(map: Map<number, RecordedCall[]>, key: number, call: RecordedCall): void {
+/** Rule 6. */
+function checkLeastRevisions(calls: readonly RecordedCall[], report: Report): void {
+  for (const call of calls) {
+    const { outcome, leastRevision = 0 } = call
+    if (outcome.kind !== 'answered' || outcome.revision >= leastRevision) continue
+    report(
+      'a read waits for the least revision',
+      `${describeCall(call)}: ${outcome.revision} of ${leastRevision}`,
+    )
+  }
+}
+
+function add<Key>(map: Map<Key, RecordedCall[]>, key: Key, call: RecordedCall): void {
   const list = map.get(key)
   if (list === undefined) map.set(key, [call])
   else list.push(call)

@@ -1,17 +1,36 @@
 import { isQuorateError, present, type SeededRandom } from '../base/index.ts'
+import type { HashReport } from './check-hash.ts'
 import type { LeaseRecord } from './check-lease.ts'
 import type { ServerLife, SimulatedCluster } from './cluster.ts'
 import type { RecordedCall, Violation } from './history.ts'
-import type { KeySpan, ModelCompare, ModelRequest, SimpleRequest } from './kv-model.ts'
+import { isReadOnly } from './kv-model.ts'
+import { LeaseUser } from './lease-user.ts'
 import type { SimulationOptions } from './options.ts'
-import type { RequestStamp, ServerAnswer, ServerRequest } from './server-seam.ts'
+import { unlistedCode } from './refusals.ts'
+import { RequestDrawer } from './request-drawer.ts'
+import {
+  type CallTerms,
+  type RequestStamp,
+  type ServerAnswer,
+  ServerRefusal,
+  type ServerRequest,
+} from './server-seam.ts'
 
 /** How long a client waits for an answer. */
 const callTimeoutMs = 5_000
+/** What it says of that to the server: the client hears what the server says. */
+const serverTimeoutMs = 4_000
 /** Pause after a call that found no server or no leader. */
 const retryAfterMs = 100
-/** Nothing happened, and another server may do it. */
-const retriedCodes: ReadonlySet<string> = new Set(['connect-failed', 'not-leader', 'no-leader', 'overloaded'])
+/** Every server would say so: it is decided by what is asked, and by the state in which it is done. */
+const decidedCodes: ReadonlySet<string> = new Set([
+  'request-too-large',
+  'key-not-found',
+  'duplicate-key',
+  'revision-compacted',
+  'revision-future',
+  'lease-not-found',
+])
 /** Leases of the load have smaller ids. */
 const sessionIdsFrom = 1_000_000
 
@@ -22,6 +41,8 @@ export type CallResult =
 
 /** The way from clients to servers: it takes time, and a server's death or silence leaves the outcome unknown. */
 export class ClientPaths {
+  /** Refusals that no client of the API knows. */
+  readonly violations: Violation[] = []
   readonly #cluster: SimulatedCluster
   readonly #random: SeededRandom
 
@@ -34,19 +55,34 @@ export class ClientPaths {
     return 0.05 + 0.5 * this.#random.unit()
   }
 
-  call(life: ServerLife, request: ServerRequest): Promise<CallResult> {
+  /** `patienceMs`: how long the client waits and the server is told it does; by default the server is told less. */
+  call(life: ServerLife, request: ServerRequest, patienceMs?: number): Promise<CallResult> {
     const { scheduler } = this.#cluster
+    const cancelled: (() => void)[] = []
+    const terms: CallTerms = {
+      timeoutMs: patienceMs ?? serverTimeoutMs,
+      onCancel: (callback) => void cancelled.push(callback),
+    }
     return new Promise((resolve) => {
       let isSettled = false
       const settle = (result: CallResult): void => {
         if (isSettled) return
         isSettled = true
+        if (result.kind !== 'answered') this.#cluster.mark(`refused: ${result.code}`)
         life.onOver.delete(onOver)
         scheduler.cancel(timeout)
         scheduler.after(this.delayMs, () => resolve(result))
       }
       const onOver = (): void => settle({ kind: 'unknown', code: 'connection-lost' })
-      const timeout = scheduler.after(callTimeoutMs, () => settle({ kind: 'unknown', code: 'timeout' }))
+      const giveUp = (): void => {
+        settle({ kind: 'unknown', code: 'timeout' })
+        if (!life.isOver) {
+          life.node.machine.process.deliver(() => {
+            for (const callback of cancelled) callback()
+          })
+        }
+      }
+      const timeout = scheduler.after(patienceMs ?? callTimeoutMs, giveUp)
       life.onOver.add(onOver)
       const send = (): void => {
         const { server } = life
@@ -55,9 +91,9 @@ export class ClientPaths {
           return
         }
         life.node.machine.process.deliver(() => {
-          server.execute(request).then(
+          server.execute(request, terms).then(
             (answer) => settle({ kind: 'answered', answer }),
-            (error: unknown) => settle(resultOfError(error)),
+            (error: unknown) => settle(this.#resultOfError(error)),
           )
         })
       }
@@ -70,9 +106,20 @@ export class ClientPaths {
     const { serving } = this.#cluster
     return serving.length === 0 ? undefined : this.#random.pick(serving)
   }
+
+  #resultOfError(error: unknown): CallResult {
+    const result = resultOfError(error)
+    if (result.code.startsWith(unlistedCode)) {
+      this.violations.push({ promise: 'a refusal is one that clients know', facts: result.code })
+    }
+    return result
+  }
 }
 
-function resultOfError(error: unknown): CallResult {
+function resultOfError(error: unknown): Exclude<CallResult, { kind: 'answered' }> {
+  if (error instanceof ServerRefusal) {
+    return { kind: error.outcome === 'none' ? 'failed' : 'unknown', code: error.code }
+  }
   if (!isQuorateError(error)) throw error
   const didNothing = error.deterministic || isQuorateError(error, 'not-leader', 'no-leader', 'overloaded')
   return { kind: didNothing ? 'failed' : 'unknown', code: error.code }
@@ -82,6 +129,9 @@ function resultOfError(error: unknown): CallResult {
 export interface Recorder {
   readonly calls: RecordedCall[]
   readonly leases: LeaseRecord[]
+  /** Their revocation was answered. */
+  readonly revokedLeases: Set<bigint>
+  readonly hashes: HashReport[]
   /** What a client saw to be wrong by itself. */
   readonly violations: Violation[]
   /** Every revision below it has been seen with its events; compaction stays behind it. */
@@ -96,9 +146,11 @@ export class SimulatedClient {
   readonly #random: SeededRandom
   readonly #options: SimulationOptions
   readonly #recorder: Recorder
+  readonly #drawer: RequestDrawer
+  readonly #leaseUser: LeaseUser
+  /** Of what it does; the rest are calls for keys. */
+  readonly #compactionShare: number
   #server: ServerLife | undefined
-  #lease: LeaseRecord | undefined
-  #values = 0
   /** The client's session for numbered requests, once it is open. */
   #session: bigint | undefined
   #lastRequest = 0
@@ -120,6 +172,15 @@ export class SimulatedClient {
     this.#random = setup.random
     this.#options = setup.options
     this.#recorder = setup.recorder
+    this.#leaseUser = new LeaseUser({ ...setup, random: setup.random.fork() })
+    this.#drawer = new RequestDrawer({
+      name: setup.name,
+      random: setup.random.fork(),
+      keys: setup.options.keys,
+      recordedRevision: setup.recorder.recordedRevision,
+    })
+    // Some run right behind the newest revision with the compaction, several times a second.
+    this.#compactionShare = setup.options.compaction ? setup.random.pick([0.02, 0.02, 0.2]) : 0
   }
 
   stop(): void {
@@ -134,6 +195,7 @@ export class SimulatedClient {
       const pauseMs = succeeded ? 2 * this.#options.thinkMs * this.#random.unit() : retryAfterMs
       await this.#cluster.scheduler.wait(pauseMs)
     }
+    this.#leaseUser.close()
   }
 
   /** Mostly the same server as before. */
@@ -145,16 +207,20 @@ export class SimulatedClient {
   }
 
   async #act(life: ServerLife): Promise<boolean> {
-    if (this.#options.leases && this.#random.chance(0.15)) return this.#actOnLease(life)
-    if (this.#options.compaction && this.#random.chance(0.02)) return this.#compact(life)
+    if (this.#options.leases && this.#random.chance(0.15)) return this.#leaseUser.act(life)
+    if (this.#random.chance(this.#compactionShare)) return this.#compact(life)
+    if (this.#random.chance(0.03)) return this.#maintain(life)
     if (this.#options.extensions && this.#random.chance(0.4)) return this.#actOnce(life)
     return this.#actOnKeys(life)
   }
 
   async #actOnKeys(life: ServerLife): Promise<boolean> {
-    const request = this.#drawRequest()
+    const lease = this.#random.chance(0.1) ? this.#leaseUser.lease : undefined
+    const leasePut = lease === undefined ? undefined : this.#drawer.leasePut(lease)
+    if (leasePut !== undefined) this.#leaseUser.attached(leasePut.lease, leasePut.key, false)
+    const request = leasePut ?? this.#drawer.draw()
     const isRange = request.kind === 'range'
-    const isSerializable = isRange && this.#random.chance(0.3)
+    const isSerializable = isReadOnly(request) && this.#random.chance(0.3)
     const recorded = this.#recorder.recordedRevision()
     const leastRevision =
       this.#options.extensions && isSerializable && this.#random.chance(0.5) ? this.#seenRevision : 0
@@ -172,7 +238,10 @@ export class SimulatedClient {
     }
     this.#recorder.calls.push(call)
     const wire = { kind: 'keyValue', request, isSerializable, atRevision, leastRevision } as const
-    const result = await this.#paths.call(life, wire)
+    const patienceMs = this.#random.chance(0.05) ? this.#random.between(5, 400) : undefined
+    const result = await this.#paths.call(life, wire, patienceMs)
+    if (leasePut !== undefined)
+      this.#leaseUser.attached(leasePut.lease, leasePut.key, result.kind === 'answered')
     if (result.kind !== 'answered') {
       call.outcome = { kind: result.kind }
       this.#server = undefined
@@ -196,8 +265,8 @@ export class SimulatedClient {
    */
   async #actOnce(first: ServerLife): Promise<boolean> {
     if (!(await this.#openSession(first)) || this.#session === undefined) return false
-    const request = this.#drawRequest()
-    if (request.kind === 'range' || this.#isStopped) return true
+    const request = this.#drawer.draw()
+    if (isReadOnly(request) || this.#isStopped) return true
     const number = ++this.#lastRequest
     const stamp: RequestStamp = { session: this.#session, request: number, answeredBelow: number }
     const call: RecordedCall = {
@@ -242,7 +311,7 @@ export class SimulatedClient {
         else if (code === 'session-expired' || code === 'request-number-too-old') {
           this.#report('a session remembers its requests', code)
           return 'unknown'
-        } else if (!retriedCodes.has(code)) return 'failed'
+        } else if (decidedCodes.has(code)) return 'failed'
       }
       if (this.#isStopped) return mayHaveHappened ? 'unknown' : 'failed'
       await this.#cluster.scheduler.wait(retryAfterMs)
@@ -252,7 +321,9 @@ export class SimulatedClient {
   async #askAgain(wire: ServerRequest, answer: ServerAnswer): Promise<void> {
     const life = this.#paths.pickServer()
     const result = life && (await this.#paths.call(life, wire))
-    if (result?.kind === 'answered') this.#compareAnswers(answer, result.answer)
+    if (result?.kind !== 'answered') return
+    this.#cluster.mark('session-asked-again')
+    this.#compareAnswers(answer, result.answer)
   }
 
   #compareAnswers(first: ServerAnswer, second: ServerAnswer): void {
@@ -279,87 +350,22 @@ export class SimulatedClient {
   async #compact(life: ServerLife): Promise<boolean> {
     const revision = this.#recorder.recordedRevision() - this.#random.between(0, 20)
     if (revision <= 1) return true
-    return (await this.#paths.call(life, { kind: 'compact', revision })).kind === 'answered'
+    const isPhysical = this.#random.chance(0.2)
+    return (await this.#paths.call(life, { kind: 'compact', revision, isPhysical })).kind === 'answered'
   }
 
-  /** Grants a lease, then renews it, and in the end revokes or forgets it. */
-  async #actOnLease(life: ServerLife): Promise<boolean> {
-    const calledAt = this.#cluster.scheduler.now
-    const held = this.#lease
-    if (held === undefined) {
-      const ttlSeconds = this.#random.between(1, 4)
-      const id = BigInt(1 + this.#recorder.leases.length)
-      const lease: LeaseRecord = { id, ttlMs: ttlSeconds * 1000, extendedAt: [], revokedAt: undefined }
-      this.#recorder.leases.push(lease)
-      const result = await this.#paths.call(life, { kind: 'leaseGrant', id, ttlSeconds })
-      if (result.kind !== 'answered') return false
-      lease.extendedAt.push(calledAt)
-      this.#lease = lease
-      return true
-    }
-    if (this.#random.chance(0.6)) {
-      const result = await this.#paths.call(life, { kind: 'leaseRenew', id: held.id })
-      if (result.kind === 'answered') held.extendedAt.push(calledAt)
-      else if (result.kind === 'failed') this.#lease = undefined
-      return result.kind === 'answered'
-    }
-    this.#lease = undefined
-    if (this.#random.chance(0.5)) return true
-    held.revokedAt = calledAt
-    return (await this.#paths.call(life, { kind: 'leaseRevoke', id: held.id })).kind === 'answered'
-  }
-
-  #drawRequest(): ModelRequest {
+  /** What an operator's tools ask while all else goes on. */
+  async #maintain(life: ServerLife): Promise<boolean> {
     const random = this.#random
-    const choice = random.unit()
-    if (this.#lease !== undefined && choice < 0.1) return this.#drawLeasePut(this.#lease.id)
-    if (choice < 0.4) return this.#drawPut(this.#drawKey())
-    if (choice < 0.7) return { kind: 'range', ...this.#drawSpan(), limit: random.pick([0, 0, 2]) }
-    if (choice < 0.72) return { kind: 'range', key: 'a', end: '\0', limit: 0 }
-    if (choice < 0.8) return { kind: 'delete', ...this.#drawSpan() }
-    const key = this.#drawKey()
-    const steps = (): SimpleRequest[] => {
-      const list: SimpleRequest[] = []
-      if (random.chance(0.7)) list.push(this.#drawPut(key))
-      else if (random.chance(0.5)) list.push({ kind: 'delete', key, end: '' })
-      const other = this.#drawKey()
-      if (other !== key && random.chance(0.5)) list.push(this.#drawPut(other))
-      if (random.chance(0.6)) list.push({ kind: 'range', ...this.#drawSpan(), limit: 0 })
-      return list
-    }
-    return { kind: 'transaction', compare: this.#drawCompare(key), success: steps(), failure: steps() }
-  }
-
-  #drawCompare(key: string): ModelCompare[] {
-    const random = this.#random
-    const result = random.pick(['equal', 'greater', 'less', 'notEqual'] as const)
-    const compares: ModelCompare[] = [
-      { key, end: '', target: 'version', result, operand: random.between(0, 4) },
-      { key, end: '', target: 'mod', result, operand: this.#recorder.recordedRevision() },
-      { key, end: '', target: 'create', result, operand: 0 },
-      { key, end: '', target: 'value', result, operand: `${this.#name}.${this.#values}` },
-    ]
-    return random.chance(0.1) ? [] : [random.pick(compares)]
-  }
-
-  #drawPut(key: string): SimpleRequest {
-    // Now and then a value that is larger than a sector, a page, a batch.
-    const padding = this.#random.chance(0.05) ? 'x'.repeat(this.#random.between(100, 5000)) : ''
-    return { kind: 'put', key, value: `${this.#name}.${++this.#values}${padding}`, lease: 0n }
-  }
-
-  /** Keys with a lease are apart, before all others, so that nothing but the end of the lease deletes them. */
-  #drawLeasePut(lease: bigint): SimpleRequest {
-    const key = `a${lease}.${this.#random.between(0, 2)}`
-    return { kind: 'put', key, value: `${this.#name}.${++this.#values}`, lease }
-  }
-
-  #drawKey(): string {
-    return `k${this.#random.between(0, this.#options.keys)}`
-  }
-
-  #drawSpan(): KeySpan {
-    const key = this.#drawKey()
-    return { key, end: this.#random.pick(['', '', '\0', 'k5']) }
+    const kind = random.pick(['hash', 'hash', 'hash', 'status', 'alarms', 'defragment'] as const)
+    if (kind !== 'hash') return (await this.#paths.call(life, { kind })).kind === 'answered'
+    const recorded = this.#recorder.recordedRevision()
+    const revision = random.chance(0.3) ? 0 : Math.max(1, recorded - random.between(0, 5))
+    const result = await this.#paths.call(life, { kind, revision })
+    if (result.kind !== 'answered') return false
+    const { hash } = result.answer
+    const server = `${life.node.name}.${life.number}`
+    if (hash !== undefined) this.#recorder.hashes.push({ ...hash, server })
+    return true
   }
 }

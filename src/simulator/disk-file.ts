@@ -37,6 +37,8 @@ export interface DiskFileWorld {
   readonly misuse: string[]
   perform<T>(process: DiskProcess, action: DiskAction<T>): Promise<T>
   freeBytes(): number
+  /** A write to `file` has taken effect in the cache. */
+  written(file: FileNode): void
   /** Mixes a number into the digest of the run. */
   note(value: number): void
 }
@@ -91,7 +93,9 @@ export function openDiskFile(
       }
       world.note(crc32c(bytes, position >>> 0))
       const writePart = (length: number): void => {
-        if (length > 0) file.write(position, bytes.subarray(0, length))
+        if (length === 0) return
+        file.write(position, bytes.subarray(0, length))
+        world.written(file)
       }
       const someLength = (): number => world.random.between(0, bytes.length + 1)
       writing.add(range)

@@ -1,4 +1,4 @@
-import { present, type SeededRandom } from '../base/index.ts'
+import { assert, present, type SeededRandom } from '../base/index.ts'
 import { SparseBytes } from './sparse-bytes.ts'
 
 /** Whole sectors survive a power cut or do not. */
@@ -6,7 +6,12 @@ const sectorSize = 512
 
 /** A change that reached the cache and is not known durable. */
 type FileChange =
-  | { readonly kind: 'write'; readonly position: number; readonly bytes: Uint8Array }
+  | {
+      readonly kind: 'write'
+      readonly position: number
+      readonly bytes: Uint8Array
+      readonly isLost: boolean
+    }
   | { readonly kind: 'resize'; readonly size: number }
 
 /** What happens to unsynced changes: the two extremes, or some of them by chance. */
@@ -20,10 +25,34 @@ export class FileNode {
   #pending: FileChange[] = []
   /** Sequence number of the first pending change. */
   #pendingFirst = 0
+  /** Said to be durable, not on the medium, and nothing that was written later is on it: a power cut brings them back. */
+  #lostLast: FileChange[] = []
 
   write(position: number, bytes: Uint8Array): void {
     this.cache.write(position, bytes)
-    this.#pending.push({ kind: 'write', position, bytes })
+    this.#pending.push({ kind: 'write', position, bytes, isLost: false })
+  }
+
+  /** The newest write will never reach the medium, whatever is synced. Returns its bytes. */
+  loseNewest(): Uint8Array {
+    const newest = present(this.#pending.pop(), 'a write is pending')
+    assert(newest.kind === 'write', 'the newest change is a write')
+    this.#pending.push({ ...newest, isLost: true })
+    return newest.bytes
+  }
+
+  /** Bytes that belong elsewhere land on the medium somewhere in this file, behind the cache's back. */
+  overwrite(bytes: Uint8Array, random: SeededRandom): void {
+    const sectors = Math.ceil(this.durable.size / sectorSize)
+    const position = sectorSize * random.between(0, sectors)
+    this.durable.write(position, bytes.subarray(0, this.durable.size - position))
+  }
+
+  clone(): FileNode {
+    const copy = new FileNode()
+    copy.durable = this.cache.clone()
+    copy.cache = this.cache.clone()
+    return copy
   }
 
   resize(size: number): void {
@@ -38,7 +67,14 @@ export class FileNode {
 
   /** Makes all changes before `end` durable. */
   flush(end: number): void {
-    for (const change of this.#take(end)) apply(this.durable, change)
+    for (const change of this.#take(end)) {
+      if (change.kind === 'write' && change.isLost) this.#lostLast.push(change)
+      else {
+        apply(this.durable, change)
+        // Zeros are remains that are cleaned up: they tell nobody that something stood before them.
+        if (change.kind === 'write' && change.bytes.some((byte) => byte !== 0)) this.#lostLast = []
+      }
+    }
   }
 
   /**
@@ -52,6 +88,7 @@ export class FileNode {
 
   /** Power cut: the medium gets some of the pending changes, and the cache starts again from the medium. */
   powerCut(random: SeededRandom, survival: Survival): void {
+    for (const change of this.#lostLast.splice(0)) apply(this.durable, change)
     applySome(this.durable, this.#take(this.changeEnd), random, survival)
     this.cache = this.durable.clone()
   }
@@ -192,6 +229,16 @@ export class DirectoryNode {
       if (survives(position)) applyName(this.durable, change)
     }
     this.cache = new Map(this.durable)
+  }
+
+  clone(): DirectoryNode {
+    const copy = new DirectoryNode()
+    for (const [name, node] of this.cache) {
+      const child = node.clone()
+      copy.cache.set(name, child)
+      copy.durable.set(name, child)
+    }
+    return copy
   }
 
   #change(change: NameChange): void {

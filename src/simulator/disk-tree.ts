@@ -3,7 +3,16 @@ import { DirectoryNode, type DiskNode, FileNode, type Survival } from './disk-no
 
 /** The names of a simulated disk: what is called what, in the cache and on the medium. */
 export class DiskTree {
-  readonly #root = new DirectoryNode()
+  readonly #root: DirectoryNode
+
+  constructor(root: DirectoryNode = new DirectoryNode()) {
+    this.#root = root
+  }
+
+  /** All that programs see now, and all of it durable. */
+  clone(): DiskTree {
+    return new DiskTree(this.#root.clone())
+  }
 
   /** A new empty file under a name that is free. */
   createFile(path: string): FileNode {

@@ -291,6 +291,81 @@ async function replaceFile(disk: SimulatedDisk, text: string, isCareless: boolea
   await disk.syncDirectory('/')
 }
 
+test('operations on a disk that hangs end when it goes on, and never after a crash', async () => {
+  const disk = createDisk()
+  await createFile(disk, '/a', 'old')
+  const file = await disk.open('/a', { create: false })
+  disk.hang(new Set(['sync']))
+  await file.write(0, [utf8Encode('new')])
+  const done: string[] = []
+  void file.sync().then(() => done.push('synced'))
+  assert.equal(await readText(disk, '/a'), 'new', 'other operations go on')
+  assert.equal(done.length, 0)
+  disk.resume()
+  await file.close()
+  assert.deepEqual(done, ['synced'])
+  disk.hang()
+  void disk.list('/').then(() => done.push('listed'))
+  await Promise.resolve()
+  disk.crash()
+  disk.resume()
+  assert.deepEqual(await disk.list('/'), ['a'])
+  assert.deepEqual(done, ['synced'])
+})
+
+test('an operation finds no space, and the file may be written again', async () => {
+  const disk = createDisk()
+  const file = await disk.open('/a', { create: true, durableWrites: true })
+  disk.failNext({ operation: 'write', code: 'disk-full' })
+  await assert.rejects(file.write(0, [utf8Encode('1')]), (error) => isQuorateError(error, 'disk-full'))
+  await file.write(0, [utf8Encode('2')])
+  assert.deepEqual(disk.misuse, [])
+  assert.equal(await readText(disk, '/a'), '2')
+})
+
+/** A file of three synced sectors of which the second was written last but one, or last. */
+async function writeAstray(
+  disk: SimulatedDisk,
+  kind: 'lost' | 'misdirected',
+  isLast: boolean,
+): Promise<string> {
+  await createFile(disk, '/a', '.'.repeat(1_536))
+  await disk.syncDirectory('/')
+  const file = await disk.open('/a', { create: false, durableWrites: true })
+  disk.strayNext(kind, 1)
+  await file.write(512, [utf8Encode('x'.repeat(512))])
+  if (!isLast) await file.write(1_024, [utf8Encode('y'.repeat(512))])
+  const seen = await readText(disk, '/a')
+  disk.kill()
+  assert.equal(await readText(disk, '/a'), seen, 'the cache shows it until power fails')
+  disk.crash('nothing')
+  return String(await readText(disk, '/a')).replace(/(.)\1*/g, (run) => `${run[0]}${run.length / 512}`)
+}
+
+test('a lost write is gone after a power cut, unless nothing durable was written behind it', async () => {
+  assert.deepEqual(await outcomes((disk) => writeAstray(disk, 'lost', false)), ['.2y1'])
+  assert.deepEqual(await outcomes((disk) => writeAstray(disk, 'lost', true)), ['.1x1.1'])
+})
+
+test('a misdirected write lands on another sector of the same disk', async () => {
+  const seen = await outcomes((disk) => writeAstray(disk, 'misdirected', false))
+  assert.deepEqual(seen, ['.1x1y1', '.2y1', 'x1.1y1'])
+})
+
+test('a copy of a disk is put back as it was, all of it durable', async () => {
+  const disk = createDisk()
+  await createFile(disk, '/a', 'old')
+  disk.kill()
+  const copy = disk.copy()
+  const file = await disk.open('/a', { create: false })
+  await file.write(0, [utf8Encode('new')])
+  await file.sync()
+  disk.kill()
+  disk.restore(copy)
+  disk.crash('nothing')
+  assert.equal(await readText(disk, '/a'), 'old')
+})
+
 async function sweepReplacement(isCareless: boolean): Promise<Set<string>> {
   const seen = new Set<string>()
   for (let seed = 1; seed <= 40; seed++) {

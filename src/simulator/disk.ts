@@ -17,10 +17,15 @@
  * handles are dead, and so are the disks it got from `mount()`.
  *
  * Faults: `failNext` (an error on the n-th write, sync, ...), `errorChance`, `bytesMax` (disk-full past it), `rot`
- * (flipped bits), `setLatency` (a slow disk), `haltAt` (power fails at the k-th operation; for sweeps). After a failed
- * sync or durable write the pages count as clean: some of the data is on the medium, the rest never will be, later
- * syncs succeed, and the cache still shows it all. The program must stop then; writing or syncing that file again
- * is recorded in `misuse`, which a test can demand to be empty.
+ * (flipped bits), `setLatency` (a slow disk), `hang` (operations that do not end), `strayNext` (a lost or misdirected
+ * write), `haltAt` (power fails at the k-th operation; for sweeps). After a failed sync or durable write the pages count
+ * as clean: some of the data is on the medium, the rest never will be, later syncs succeed, and the cache still shows it
+ * all. The program must stop then; writing or syncing that file again is recorded in `misuse`, which a test can demand
+ * to be empty.
+ *
+ * A stray write is acknowledged, durable by every sign, shown by the cache, and not on the medium: a power cut brings it
+ * to light. It strikes only once a later write to the same file is durable; a power cut before that finds the write in its
+ * place. For what was lost at the very end of what a node has written, the node cannot know (docs/decisions/0040).
  *
  * Also checked, by assertion, because a real disk would answer with nonsense: bytes that change while their write is
  * under way, writes to the same bytes at the same time, use after close.
@@ -39,27 +44,50 @@
 import { assert, isQuorateError, QuorateError, type SeededRandom } from '../base/index.ts'
 import type { Disk, DiskFile, OpenOptions } from '../io/index.ts'
 import { type DiskAction, type DiskFileWorld, type DiskProcess, openDiskFile } from './disk-file.ts'
-import type { Survival } from './disk-nodes.ts'
+import type { FileNode, Survival } from './disk-nodes.ts'
 import { DiskTree } from './disk-tree.ts'
 import type { Scheduler } from './scheduler.ts'
 
-export type DiskOperation =
-  | 'open'
-  | 'list'
-  | 'exists'
-  | 'makeDirectory'
-  | 'rename'
-  | 'remove'
-  | 'removeTree'
-  | 'syncDirectory'
-  | 'freeBytes'
-  | 'size'
-  | 'read'
-  | 'write'
-  | 'sync'
-  | 'truncate'
-  | 'preallocate'
-  | 'close'
+export const diskOperations = [
+  'open',
+  'list',
+  'exists',
+  'makeDirectory',
+  'rename',
+  'remove',
+  'removeTree',
+  'syncDirectory',
+  'freeBytes',
+  'size',
+  'read',
+  'write',
+  'sync',
+  'truncate',
+  'preallocate',
+  'close',
+] as const
+export type DiskOperation = (typeof diskOperations)[number]
+
+/** Those that reach the medium. */
+export const durableOperations: ReadonlySet<DiskOperation> = new Set([
+  'sync',
+  'write',
+  'syncDirectory',
+  'makeDirectory',
+  'preallocate',
+])
+
+/** Those that may find no space. */
+export const growingOperations: readonly DiskOperation[] = [
+  'open',
+  'makeDirectory',
+  'rename',
+  'syncDirectory',
+  'write',
+  'sync',
+  'truncate',
+  'preallocate',
+]
 
 /** Milliseconds an operation takes. `isDurable`: it reaches the medium before it resolves. */
 export type DiskLatency = (operation: DiskOperation, bytes: number, isDurable: boolean) => number
@@ -91,14 +119,26 @@ export interface SimulatedDisk extends Disk {
   /** The process dies; the system and its cache live on. */
   kill(): void
 
-  /** Fails the `nth` (1: the next) operation of this kind, on paths that contain `path` when given. */
-  failNext(failure: { operation: DiskOperation; nth?: number; path?: string }): void
+  /**
+   * Fails the `nth` (1: the next) operation of this kind, on paths that contain `path` when given. With `disk-full` the
+   * program may go on and write there again.
+   */
+  failNext(failure: DiskFailure): void
+  /** Operations of these kinds (default: all) that are under way or begin from now on do not end before `resume`. */
+  hang(operations?: ReadonlySet<DiskOperation>): void
+  resume(): void
+  /** The `nth` write from now on never reaches its place, and when misdirected another one of the same disk. */
+  strayNext(kind: StrayKind, nth: number, onStray?: () => void): void
   setFaults(faults: DiskFaults): void
   setLatency(latency: DiskLatency): void
-  /** Takes back `failNext`, `setFaults` and `setLatency`; damage done stays. */
+  /** Takes back `failNext`, `setFaults`, `setLatency`, `hang` and a `strayNext` that has not struck; damage done stays. */
   clearFaults(): void
   /** Every file is gone, as on a new disk; no process may use it. */
   wipe(): void
+  /** What is on the disk now, while no process uses it, to be put back later. */
+  copy(): DiskCopy
+  /** The disk holds what it held when `copy` was made, durably; no process may use it. */
+  restore(copy: DiskCopy): void
   /** Flips one bit of each byte in [first, end) of the file, on the medium and in the cache. */
   rot(path: string, range: { first: number; end: number }): void
 
@@ -129,15 +169,33 @@ export function createSimulatedDisk(options: SimulatedDiskOptions): SimulatedDis
   return new MemoryDisk(options)
 }
 
+export interface DiskFailure {
+  readonly operation: DiskOperation
+  readonly nth?: number
+  readonly path?: string
+  /** Default: `disk-failed`. */
+  readonly code?: 'disk-failed' | 'disk-full'
+}
+
+export type StrayKind = 'lost' | 'misdirected'
+
+/** What a power cut left of a disk and of what programs see of it, to be put back later. */
+export type DiskCopy = DiskTree
+
 interface InFlight {
   /** Takes effect although nobody will learn of it. */
   readonly interrupt: () => void
 }
 
 interface Failure {
-  readonly operation: DiskOperation
-  readonly path: string | undefined
+  readonly failure: DiskFailure
   left: number
+}
+
+interface Hang {
+  readonly operations: ReadonlySet<DiskOperation> | undefined
+  /** Let operations end that have waited. */
+  readonly waiting: (() => void)[]
 }
 
 class MemoryDisk implements SimulatedDisk {
@@ -151,6 +209,8 @@ class MemoryDisk implements SimulatedDisk {
   readonly #fileWorld: DiskFileWorld
   readonly #inFlight = new Set<InFlight>()
   #process: DiskProcess = newProcess()
+  #hang: Hang | undefined
+  #stray: { readonly kind: StrayKind; left: number; readonly onStray: () => void } | undefined
   #haltAt = Number.POSITIVE_INFINITY
   #isHalted = false
   #halted = Promise.withResolvers<'halted'>()
@@ -169,6 +229,7 @@ class MemoryDisk implements SimulatedDisk {
       misuse: this.misuse,
       perform: (process, action) => this.#perform(process, action),
       freeBytes: () => this.#freeBytes(),
+      written: (file) => this.#written(file),
       note: (value) => this.#scheduler?.note(value),
     }
   }
@@ -262,8 +323,26 @@ class MemoryDisk implements SimulatedDisk {
 
   // ---- faults ----
 
-  failNext(failure: { operation: DiskOperation; nth?: number; path?: string }): void {
-    this.#failures.push({ operation: failure.operation, path: failure.path, left: failure.nth ?? 1 })
+  failNext(failure: DiskFailure): void {
+    this.#failures.push({ failure, left: failure.nth ?? 1 })
+  }
+
+  hang(operations?: ReadonlySet<DiskOperation>): void {
+    this.resume()
+    this.#hang = { operations, waiting: [] }
+  }
+
+  resume(): void {
+    const waiting = this.#hang?.waiting ?? []
+    this.#hang = undefined
+    for (const end of waiting) {
+      if (this.#scheduler === undefined) end()
+      else this.#scheduler.after(0, end)
+    }
+  }
+
+  strayNext(kind: StrayKind, nth: number, onStray: () => void = () => undefined): void {
+    this.#stray = { kind, left: nth, onStray }
   }
 
   setFaults(faults: DiskFaults): void {
@@ -278,11 +357,23 @@ class MemoryDisk implements SimulatedDisk {
     this.#failures = []
     this.#faults = {}
     this.#latency = this.#healthyLatency
+    this.#stray = undefined
+    this.resume()
   }
 
   wipe(): void {
     assert(this.#inFlight.size === 0, 'no process uses a disk that is wiped')
     this.#tree = new DiskTree()
+  }
+
+  copy(): DiskCopy {
+    assert(this.#inFlight.size === 0, 'no process uses a disk that is copied')
+    return this.#tree.clone()
+  }
+
+  restore(copy: DiskCopy): void {
+    assert(this.#inFlight.size === 0, 'no process uses a disk that is replaced')
+    this.#tree = copy.clone()
   }
 
   rot(path: string, range: { first: number; end: number }): void {
@@ -350,7 +441,7 @@ class MemoryDisk implements SimulatedDisk {
       this.#isHalted = true
       this.#halted.resolve('halted')
     }
-    const isFailing = this.#isFailing(action)
+    const failure = this.#failureOf(action)
     const entry: InFlight = {
       interrupt: () => {
         try {
@@ -363,50 +454,73 @@ class MemoryDisk implements SimulatedDisk {
     }
     this.#inFlight.add(entry)
     await this.#delay(process, action)
+    while (this.#isHanging(action)) await this.#untilResumed(process)
     if (!process.isAlive || this.#isHalted) return never()
     this.#inFlight.delete(entry)
-    if (isFailing) {
+    if (failure !== undefined) {
       action.failed?.()
-      const message = `${action.operation} of ${action.path} failed: input/output error`
-      throw new QuorateError('disk-failed', message)
+      const code = failure.code ?? 'disk-failed'
+      const cause = code === 'disk-failed' ? 'input/output error' : 'no space'
+      throw new QuorateError(code, `${action.operation} of ${action.path} failed: ${cause}`)
     }
     return action.effect()
+  }
+
+  #isHanging({ operation }: DiskAction<unknown>): boolean {
+    return this.#hang !== undefined && this.#hang.operations?.has(operation) !== false
+  }
+
+  #untilResumed(process: DiskProcess): Promise<void> {
+    return new Promise((resolve) => {
+      this.#hang?.waiting.push(() => process.deliver(resolve))
+    })
+  }
+
+  /** A write reached the cache: it may be the one that goes astray. */
+  #written(file: FileNode): void {
+    const stray = this.#stray
+    if (stray === undefined || --stray.left > 0) return
+    this.#stray = undefined
+    stray.onStray()
+    const bytes = file.loseNewest()
+    if (stray.kind === 'lost') return
+    const victims = this.#tree.paths('durable').flatMap((path) => {
+      const node = this.#tree.find(path, 'durable')
+      return node?.kind === 'file' && node.durable.size > 0 ? [node] : []
+    })
+    if (victims.length > 0) this.#random.pick(victims).overwrite(bytes, this.#random)
   }
 
   #delay(process: DiskProcess, action: DiskAction<unknown>): Promise<void> {
     const scheduler = this.#scheduler
     if (scheduler === undefined) return Promise.resolve()
-    const isDurable = action.isDurable ?? durableOperations.has(action.operation)
+    const isDurable =
+      action.isDurable ?? (action.operation !== 'write' && durableOperations.has(action.operation))
     const delayMs = this.#latency(action.operation, action.bytes ?? 0, isDurable)
     return new Promise((resolve) => {
       scheduler.after(delayMs, () => process.deliver(resolve))
     })
   }
 
-  #isFailing(action: DiskAction<unknown>): boolean {
-    for (const failure of this.#failures) {
+  #failureOf(action: DiskAction<unknown>): DiskFailure | undefined {
+    for (const planned of this.#failures) {
+      const { failure } = planned
       if (failure.operation !== action.operation) continue
       if (failure.path !== undefined && !action.path.includes(failure.path)) continue
-      failure.left--
-      if (failure.left > 0) continue
-      this.#failures = this.#failures.filter((other) => other !== failure)
-      return true
+      planned.left--
+      if (planned.left > 0) continue
+      this.#failures = this.#failures.filter((other) => other !== planned)
+      return failure
     }
-    const chance = this.#faults.errorChance?.[action.operation] ?? 0
-    return chance > 0 && this.#random.chance(chance)
+    const { operation } = action
+    const chance = this.#faults.errorChance?.[operation] ?? 0
+    return chance > 0 && this.#random.chance(chance) ? { operation } : undefined
   }
 }
 
 function newProcess(): DiskProcess {
   return { isAlive: true, openFiles: 0, deliver: (callback) => callback() }
 }
-
-const durableOperations: ReadonlySet<DiskOperation> = new Set([
-  'sync',
-  'syncDirectory',
-  'makeDirectory',
-  'preallocate',
-])
 
 /** What `freeBytes` answers when no limit was set. */
 const unlimitedBytes = 2 ** 40

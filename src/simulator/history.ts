@@ -1,16 +1,18 @@
 import type { ModelRequest, ModelResult } from './kv-model.ts'
 
-/** One call of a client as the client saw it. Times are virtual milliseconds. */
+/** One call of a client as the client saw it. Times are milliseconds of one clock, that of all clients. */
 export interface RecordedCall {
   readonly id: number
   readonly client: string
   /** The life of a server that took it: two starts of one server are two names. */
   readonly server: string
   readonly request: ModelRequest
-  /** The answer may be old, but must be a state that was. Only for ranges. */
+  /** The answer may be old, but must be a state that was. Only for what reads alone. */
   readonly isSerializable: boolean
   /** Range at this older revision; 0: the newest. */
   readonly atRevision: number
+  /** The answer is not older than this; absent: it may be. */
+  readonly leastRevision?: number
   readonly calledAt: number
   outcome: CallOutcome
 }
@@ -43,18 +45,28 @@ export interface Violation {
 
 export function describeRequest(request: ModelRequest): string {
   switch (request.kind) {
-    case 'range':
-      return `range ${describeSpan(request)}${request.limit === 0 ? '' : ` limit ${request.limit}`}`
-    case 'put':
-      return `put ${request.key}=${request.value}${request.lease === 0n ? '' : ` lease ${request.lease}`}`
+    case 'range': {
+      const limit = request.limit === 0 ? '' : ` limit ${request.limit}`
+      return `range ${describeSpan(request)}${limit}${describeTerms(request.variant)}`
+    }
+    case 'put': {
+      const { kind, key, value, lease, ...terms } = request
+      return `${kind} ${key}=${value}${lease === 0n ? '' : ` lease ${lease}`}${describeTerms(terms)}`
+    }
     case 'delete':
-      return `delete ${describeSpan(request)}`
+      return `delete ${describeSpan(request)}${request.previous ? ' previous' : ''}`
     default: {
       const compare = request.compare.map((one) => `${one.target} ${one.key} ${one.result} ${one.operand}`)
       const steps = (list: readonly ModelRequest[]): string => list.map(describeRequest).join('; ')
       return `transaction if ${compare.join(' and ')} then {${steps(request.success)}} else {${steps(request.failure)}}`
     }
   }
+}
+
+/** What was asked for beyond the usual. */
+function describeTerms(terms: object | undefined): string {
+  const asked = Object.entries(terms ?? {}).filter(([, value]) => ![0, false, 'none', 'key'].includes(value))
+  return asked.map(([name, value]) => (value === true ? ` ${name}` : ` ${name} ${value}`)).join('')
 }
 
 function describeSpan(span: { key: string; end: string }): string {

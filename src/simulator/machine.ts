@@ -1,5 +1,5 @@
 import { assert, present, type SeededRandom } from '../base/index.ts'
-import type { Disk, Entropy, Network, Time } from '../io/index.ts'
+import { type Disk, type Entropy, type Maybe, type Network, never, type Time } from '../io/index.ts'
 import { createSimulatedDisk, type SimulatedDisk } from './disk.ts'
 import { createSimulatedEntropy } from './entropy.ts'
 import type { SimulatedNetwork } from './network.ts'
@@ -13,6 +13,7 @@ export interface MachineWorld {
   readonly network: Network
   readonly time: Time
   readonly entropy: Entropy
+  readonly maybe: Maybe
 }
 
 /** A machine: a disk and clocks that outlive programs, a place in the network, and at most one program. */
@@ -23,6 +24,7 @@ export class SimulatedMachine {
   readonly #scheduler: Scheduler
   readonly #network: SimulatedNetwork
   readonly #random: SeededRandom
+  readonly #maybe: Maybe
   #process: SimulatedProcess | undefined
 
   constructor(options: {
@@ -30,11 +32,14 @@ export class SimulatedMachine {
     scheduler: Scheduler
     network: SimulatedNetwork
     random: SeededRandom
+    /** Default: never. */
+    maybe?: Maybe
   }) {
     this.name = options.name
     this.#scheduler = options.scheduler
     this.#network = options.network
     this.#random = options.random
+    this.#maybe = options.maybe ?? never
     this.disk = createSimulatedDisk({ random: options.random.fork(), scheduler: options.scheduler })
     // Machines disagree about both clocks from the start.
     this.clock = new MachineClock(options.scheduler, {
@@ -67,6 +72,7 @@ export class SimulatedMachine {
       network,
       time: createSimulatedTime({ clock: this.clock, process, random: this.#random.fork() }),
       entropy: createSimulatedEntropy(this.#random.fork()),
+      maybe: this.#maybe,
     }
   }
 

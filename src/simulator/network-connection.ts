@@ -123,6 +123,20 @@ export class Endpoint {
     }
   }
 
+  /** The network lost the connection and what is under way in it, and only the side on host `told` learns of it. */
+  forget(told: string | undefined): void {
+    for (const endpoint of [this, this.#other]) {
+      endpoint.#isSevered = true
+      endpoint.#drop()
+    }
+    for (const endpoint of [this, this.#other])
+      if (endpoint.host === told) endpoint.#close('connection reset')
+  }
+
+  get isSending(): boolean {
+    return this.#outgoing.length > 0 || this.#marker !== undefined
+  }
+
   /** A link was opened or a machine is back: what waits is sent again. */
   kick(): void {
     if (this.#outgoing.length === 0 && this.#marker === undefined) return
@@ -166,7 +180,8 @@ export class Endpoint {
 
   /** Of what is under way some first bytes still arrive, then the end. */
   #cutStream(reason: string): void {
-    let left = this.#world.random.between(0, this.#bufferedBytes + 1)
+    const { random } = this.#world
+    let left = random.pick([0, this.#bufferedBytes, random.between(0, this.#bufferedBytes + 1)])
     const kept: Chunk[] = []
     for (const chunk of this.#outgoing) {
       if (left === 0) break
@@ -250,6 +265,7 @@ export class Endpoint {
       parts.push(chunk.bytes)
       this.#outgoing.shift()
     }
+    // A copy even of a single part: the receiver may keep and change it.
     const bytes = concatBytes(parts)
     if (bytes.length === 0) return bytes
     if (random.chance(faults().corruptChance)) {
@@ -258,8 +274,7 @@ export class Endpoint {
     }
     scheduler.note(crc32c(bytes))
     this.#taken(bytes.length)
-    // A copy even of a single part: the receiver may keep and change it.
-    return parts.length === 1 ? bytes.slice() : bytes
+    return bytes
   }
 
   #taken(count: number): void {

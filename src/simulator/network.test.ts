@@ -231,3 +231,40 @@ test('addresses: taken, foreign, free port', async () => {
   const listener = await hosts.a.listen({ host: 'a', port: 0 }, ignore)
   assert.ok(listener.address.port > 0)
 })
+
+test('a connection that was forgotten carries nothing: nobody hears of it, or one side', async () => {
+  for (const told of [undefined, 'a', 'b']) {
+    const { scheduler, network, connect } = await createPair()
+    const { near, far } = await connect()
+    near.connection.write(numbers(0, 10))
+    network.forgetConnections('a', 'b', told)
+    await scheduler.run(100)
+    near.connection.write(numbers(10, 20))
+    far.connection.write(numbers(20, 30))
+    await scheduler.run(10_000)
+    assert.deepEqual([received(near), received(far)], [[], []])
+    const isTold = { a: near.closed.length, b: far.closed.length }
+    assert.deepEqual(isTold, { a: told === 'a' ? 1 : 0, b: told === 'b' ? 1 : 0 })
+    const next = await connect()
+    next.near.connection.write(numbers(0, 3))
+    await scheduler.run(100)
+    assert.deepEqual(received(next.far), [0, 1, 2])
+  }
+})
+
+test('links that were blocked one by one are opened one by one, and a host is silent once all it sent has arrived', async () => {
+  const { scheduler, network, connect } = await createPair()
+  const { near, far } = await connect()
+  network.partition(['a'], ['b'], 'both')
+  near.connection.write(numbers(0, 3))
+  far.connection.write(numbers(3, 6))
+  await scheduler.run(1_000)
+  assert.equal(network.isSilent('a'), false)
+  network.unblock('a', 'b')
+  await scheduler.run(1_000)
+  assert.deepEqual([received(near), received(far)], [[], [0, 1, 2]])
+  assert.deepEqual([network.isSilent('a'), network.isSilent('b')], [true, false])
+  network.unblock('b', 'a')
+  await scheduler.run(1_000)
+  assert.deepEqual(received(near), [3, 4, 5])
+})

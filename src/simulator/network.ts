@@ -5,10 +5,11 @@
  *
  * A link is one direction between two hosts. While it is blocked, bytes wait (as TCP sends them again) and go on
  * when it is open again; nobody is told, so deadlines are the program's matter. `partition` blocks both directions
- * or one. A clogged link is slow. `cutConnections` and `cutChance` reset connections: the bytes under way are lost
- * from some byte on, mostly inside a frame. When a process dies, its host resets its connections; when a host loses
- * power, nothing leaves it and the other ends stay half open until they send something after it is back.
- * `corruptChance` flips a bit in what arrives.
+ * or one. A clogged link is slow. `cutConnections` and `cutChance` reset connections: of the bytes under way all, none or
+ * some first ones arrive, mostly up to the inside of a frame, so what was delivered may look lost to its sender.
+ * `forgetConnections` takes connections away without a word: on both sides, or one side stays half open. When a process
+ * dies, its host resets its connections; when a host loses power, nothing leaves it and the other ends stay half open until
+ * they send something after it is back. `corruptChance` flips a bit in what arrives.
  */
 import { assert, QuorateError, type SeededRandom } from '../base/index.ts'
 import type { Address, Connection, Listener, Network } from '../io/index.ts'
@@ -102,6 +103,12 @@ export class SimulatedNetwork {
     this.#link(from, to).extraDelayMs = extraDelayMs
   }
 
+  /** Bytes from `from` to `to` go again. */
+  unblock(from: string, to: string): void {
+    this.#link(from, to).isBlocked = false
+    this.#kick()
+  }
+
   /** Opens all links and takes their extra delays away. */
   heal(): void {
     for (const link of this.#links.values()) {
@@ -116,6 +123,18 @@ export class SimulatedNetwork {
     for (const endpoint of [...this.#endpoints]) {
       if (endpoint.host === one && endpoint.remoteHost === other) endpoint.reset('connection reset')
     }
+  }
+
+  /** Something between the two hosts forgets their connections: bytes vanish, and only `told` (none: nobody) hears of it. */
+  forgetConnections(one: string, other: string, told?: string): void {
+    for (const endpoint of [...this.#endpoints]) {
+      if (endpoint.host === one && endpoint.remoteHost === other) endpoint.forget(told)
+    }
+  }
+
+  /** Whether nothing that `name` ever sent is still under way. */
+  isSilent(name: string): boolean {
+    return ![...this.#endpoints].some((endpoint) => endpoint.host === name && endpoint.isSending)
   }
 
   setDelay(delayMs: { least: number; typical: number }): void {

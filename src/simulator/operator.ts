@@ -12,14 +12,27 @@ const peerPorts = [peerPort, peerPort + 1]
 const noticeMs = 15_000
 
 /** What the operator does next, one or the other. */
-const actions = ['add', 'add', 'promote', 'remove', 'remove', 'update', 'transfer', 'wipe'] as const
+const actions = [
+  'add',
+  'add',
+  'promote',
+  'promote',
+  'remove',
+  'remove',
+  'update',
+  'transfer',
+  'wipe',
+  'damage',
+] as const
 type Action = (typeof actions)[number]
+const damageKinds = ['rot', 'lostWrite', 'misdirectedWrite'] as const
 
 /**
  * Changes the members while everything else goes on: one change at a time, through any server, each decided on the list
  * of that moment. An answer that never came is settled by the next list. Now and then a member loses its disk, and comes
- * back under its old identity, which the others must refuse, until it is replaced. It keeps the rules that a careful
- * operator keeps: one lost disk at a time, and only where a majority is left without it.
+ * back under its old identity, which the others must refuse, until it is replaced; or its files are damaged, and it is
+ * replaced after a while, whether it noticed or not. The operator keeps the rules that a careful one keeps: one lost or
+ * damaged disk at a time, and only where a majority is left without it.
  */
 export class Operator {
   readonly violations: Violation[] = []
@@ -54,9 +67,9 @@ export class Operator {
       this.#followAddresses()
       if (members === undefined || this.#isStopped) continue
       this.#follow(members)
-      const wiped = members.find((member) => this.#isWiped(member))
-      if (wiped === undefined) await this.#act(members, this.#random.pick(actions))
-      else if (this.#random.chance(0.5)) await this.#remove(wiped)
+      const spoiled = members.find((member) => this.#isSpoiled(member))
+      if (spoiled === undefined) await this.#act(members, this.#random.pick(actions))
+      else if (this.#random.chance(0.3)) await this.#remove(spoiled)
     }
   }
 
@@ -69,8 +82,8 @@ export class Operator {
       this.#followAddresses()
       if (members !== undefined) {
         this.#follow(members)
-        const wiped = members.find((member) => this.#isWiped(member))
-        if (wiped !== undefined) await this.#replace(wiped, scheduler.now < startedAt + noticeMs)
+        const spoiled = members.find((member) => this.#isSpoiled(member))
+        if (spoiled !== undefined) await this.#replace(spoiled, scheduler.now < startedAt + noticeMs)
         else if (this.#isSettled(members, scheduler.now < startedAt + noticeMs)) return
       }
       await scheduler.wait(200)
@@ -144,9 +157,10 @@ export class Operator {
     return node
   }
 
-  #isWiped(member: ListedMember): boolean {
-    const { seat } = this.#nodeOf(member)
-    return seat?.memberId === member.id && seat.wipe !== 'none'
+  /** Its disk was lost or damaged. */
+  #isSpoiled(member: ListedMember): boolean {
+    const { seat, isDamaged } = this.#nodeOf(member)
+    return seat?.memberId === member.id && (seat.wipe !== 'none' || isDamaged)
   }
 
   // ---- changes --------------------------------------------------------------------------------------------------
@@ -181,6 +195,9 @@ export class Operator {
         break
       case 'wipe':
         this.#wipe(members, this.#random.pick(members))
+        break
+      case 'damage':
+        this.#damage(members, this.#random.pick(members))
     }
   }
 
@@ -204,7 +221,9 @@ export class Operator {
 
   async #promote({ id }: ListedMember): Promise<void> {
     const result = await this.#change({ kind: 'memberPromote', id })
-    if (result?.kind === 'answered') this.#promoted.add(id)
+    if (result?.kind !== 'answered') return
+    this.#promoted.add(id)
+    this.#cluster.mark('learner-promoted')
   }
 
   async #remove(member: ListedMember): Promise<void> {
@@ -236,10 +255,8 @@ export class Operator {
   /** Loses a disk, where the others can do without and know whose it was. */
   #wipe(members: readonly ListedMember[], victim: ListedMember): void {
     const node = this.#nodeOf(victim)
-    const certain = members.filter(({ id, isLearner }) => !isLearner && !this.#doubtful.has(id))
-    const isSpared = certain.length < 3 || !victim.isPublished
     const { seat } = node
-    if (seat === undefined || isSpared) return
+    if (seat === undefined || !this.#canSpare(members, victim)) return
     const isKnown = this.#isKnownToAll(members, victim)
     this.#cluster.wipe(node)
     this.#count('wipe')
@@ -248,6 +265,31 @@ export class Operator {
     this.#cluster.scheduler.after(2_000 * this.#random.unit(), () => {
       if (node.seat === seat && node.life === undefined && seat.wipe === 'wiped') this.#cluster.start(node)
     })
+  }
+
+  /** Damages files, where the others can do without. */
+  #damage(members: readonly ListedMember[], victim: ListedMember): void {
+    const node = this.#nodeOf(victim)
+    const kinds = damageKinds.filter((kind) => this.#cluster.options.faults.includes(kind))
+    if (kinds.length === 0 || !this.#canSpare(members, victim) || !this.#cluster.mayDamage(node)) return
+    const kind = this.#random.pick(kinds)
+    this.#count(kind)
+    if (kind === 'rot') this.#cluster.rot(node, this.#random)
+    else {
+      this.#cluster.stray(node, kind === 'lostWrite' ? 'lost' : 'misdirected', this.#random)
+      const { seat } = node
+      this.#cluster.scheduler.after(2_000 * this.#random.unit(), () => {
+        if (node.seat !== seat || this.#isStopped) return
+        this.#cluster.crash(node)
+        this.#cluster.restart(node)
+      })
+    }
+  }
+
+  /** Whether what was acknowledged is safe and everybody goes on without the disk of this member. */
+  #canSpare(members: readonly ListedMember[], victim: ListedMember): boolean {
+    const certain = members.filter(({ id, isLearner }) => !isLearner && !this.#doubtful.has(id))
+    return certain.length >= 3 && victim.isPublished && !this.#cluster.hasDamage
   }
 
   /** Whether every other voter has applied what `member` told about itself: only such a one can refuse another disk. */

@@ -1,21 +1,33 @@
 import { SeededRandom } from '../base/index.ts'
+import { type MaybePlace, maybePlaces } from '../io/index.ts'
 import type { ServerTuning } from './server-seam.ts'
 
 export const faultKinds = [
   'crash',
   'crashAll',
   'kill',
+  'stop',
+  'upgrade',
   'absence',
   'pause',
+  'strobe',
   'partition',
   'oneWay',
+  'swizzle',
   'clog',
   'cut',
+  'halfOpen',
   'flaky',
   'corrupt',
   'slowDisk',
+  'hungDisk',
   'diskError',
+  'noSpace',
   'diskFull',
+  'rot',
+  'lostWrite',
+  'misdirectedWrite',
+  'oldCopy',
   'clockRate',
   'wallJump',
 ] as const
@@ -43,6 +55,10 @@ export interface SimulationOptions {
   /** Members come, go, move and lose their disks. Not together with `rot`: a majority keeps what was acknowledged. */
   readonly members: boolean
   readonly networkDelayMs: number
+  /** In the end a minority stays dead, paused, cut off or without a disk. Only where members stay. */
+  readonly healsMajority: boolean
+  /** Where the product does what is rare and legal, until it is healed. */
+  readonly maybe: readonly MaybePlace[]
   readonly tuning: ServerTuning
 }
 
@@ -51,7 +67,7 @@ export function drawOptions(seed: number): SimulationOptions {
   const random = new SeededRandom(seed)
   const faults = drawFaults(random)
   const heartbeatMs = random.pick([20, 50, 100])
-  const nodes = random.chance(0.25) ? 1 : 3
+  const nodes = random.pick([1, 3, 3, 3, 5])
   const drawn = {
     nodes,
     clients: random.between(2, 7),
@@ -66,6 +82,8 @@ export function drawOptions(seed: number): SimulationOptions {
     extensions: random.chance(0.5),
     rot: random.chance(0.15) && nodes > 1,
     networkDelayMs: random.pick([0.1, 0.5, 5]),
+    healsMajority: random.chance(0.3) && nodes > 1,
+    maybe: random.chance(0.5) ? maybePlaces.filter(() => random.chance(0.3)) : [],
     tuning: {
       heartbeatMs,
       electionMs: heartbeatMs * random.between(8, 12),
@@ -74,10 +92,14 @@ export function drawOptions(seed: number): SimulationOptions {
       appendBytesMax: random.pick([64, 1024, 65_536]),
       inflightMax: random.pick([1, 2, 64]),
       windowBytesMax: random.pick([256, 4096, 1_048_576]),
+      flushIntervalMs: random.pick([0, 50, 1_000]),
+      queueMax: random.pick([2, 16_384, 16_384, 16_384]),
+      uncommittedBytesMax: random.pick([4_096, 1_048_576, 1_048_576]),
+      leaseCheckpointMs: random.pick([500, 300_000]),
     },
   }
   const members = random.chance(0.3)
-  return { ...drawn, members, rot: drawn.rot && !members }
+  return { ...drawn, members, rot: drawn.rot && !members, healsMajority: drawn.healsMajority && !members }
 }
 
 function drawFaults(random: SeededRandom): FaultKind[] {

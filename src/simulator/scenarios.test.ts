@@ -62,6 +62,44 @@ test('a paused leader with requests in its socket claims no success that is not 
   story.assertSound()
 })
 
+for (const isForEver of [false, true]) {
+  const after = isForEver ? 'only after a reset' : 'later'
+  test(`a leader whose disk hangs hands over, writes go on, and it comes back ${after}`, async () => {
+    const story = new Story(isForEver ? 21 : 20)
+    const old = await story.leader()
+    await story.putUntilAnswered([old], 'before')
+    old.machine.disk.hang()
+    const hungAt = story.scheduler.now
+    const held = story.beginPut(old, 'held')
+    await story.until(() => story.cluster.leader !== undefined && story.cluster.leader !== old)
+    const tookMs = story.scheduler.now - hungAt
+    assert.ok(tookMs < 2 * electionMs, `it took ${tookMs} ms`)
+    await story.putUntilAnswered(story.others(old), 'meanwhile')
+    assert.equal(await story.get(present(story.others(old)[0], 'there are others')), 'meanwhile')
+    assert.notEqual(await story.get(old), 'before', 'a strong read at the hung member says nothing old')
+    assert.notEqual((await story.scheduler.complete(held)).kind, 'answered')
+    if (isForEver) story.cluster.crash(old)
+    old.machine.disk.resume()
+    story.cluster.restart(old)
+    await story.untilEqual()
+    assert.equal(await story.get(old), 'meanwhile')
+    assert.ok(story.mark('disk-hung') > 0 && (isForEver || story.mark('disk-answers') > 0))
+    story.assertSound()
+  })
+}
+
+test('all disks are as slow as each other: nobody hands over, and what was slow is answered', async () => {
+  const story = new Story(22)
+  const leader = await story.leader()
+  await story.putUntilAnswered([leader], 'before')
+  for (const { machine } of story.cluster.nodes) {
+    machine.disk.setLatency((_operation, _bytes, isDurable) => (isDurable ? 3 * electionMs : 0.05))
+  }
+  assert.equal((await story.put(leader, 'slow')).kind, 'answered')
+  assert.equal(story.cluster.leader, leader)
+  story.assertSound()
+})
+
 test('a leader whose disk is full hands over: writes go on, nothing is lost, and it comes back', async () => {
   const story = new Story(4)
   const old = await story.leader()

@@ -1,4 +1,4 @@
-import { assert, crc32c } from '../base/index.ts'
+import { assert, present } from '../base/index.ts'
 
 /**
  * Virtual time: a binary heap of events keyed (time, sequence). Everything that happens in a simulation is one of
@@ -13,12 +13,14 @@ import { assert, crc32c } from '../base/index.ts'
  */
 export class Scheduler {
   #heap: ScheduledEvent[] = []
+  #afterEach: () => void = () => undefined
   #sequence = 0
   #now = 0
   #eventCount = 0
   #digest = 0
-  readonly #record = new DataView(new ArrayBuffer(12))
-  readonly #recordBytes: Uint8Array = new Uint8Array(this.#record.buffer)
+  /** The bits of a time. */
+  readonly #time = new Float64Array(1)
+  readonly #timeWords: Uint32Array = new Uint32Array(this.#time.buffer)
 
   /** Milliseconds since the start of the simulation, with fractions. */
   get now(): number {
@@ -63,36 +65,39 @@ export class Scheduler {
     })
   }
 
+  /** `look` is called after each event and all that followed from it at once. It must change nothing. */
+  afterEach(look: () => void): void {
+    this.#afterEach = look
+  }
+
   /** Mixes an unsigned 32-bit number into the digest. */
   note(value: number): void {
-    this.#record.setUint32(0, value >>> 0, true)
-    this.#digest = crc32c(this.#recordBytes, this.#digest, 0, 4)
+    this.#digest = mix(this.#digest, value)
   }
 
   /** Lets the next event happen and all that follows from it at once. False: there is none. */
   async step(): Promise<boolean> {
-    const event = this.#takeNext()
-    if (event === undefined) return false
-    assert(event.time >= this.#now, 'virtual time never goes back')
-    this.#now = event.time
-    this.#eventCount++
-    this.#record.setFloat64(0, event.time, true)
-    this.#record.setUint32(8, event.sequence, true)
-    this.#digest = crc32c(this.#recordBytes, this.#digest)
-    event.callback()
-    await settle()
-    return true
+    const before = this.#eventCount
+    await this.runUntil(() => this.#eventCount > before, Number.POSITIVE_INFINITY)
+    return this.#eventCount > before
   }
 
   /** Steps until `condition` holds: true. Until virtual time passes `timeMax` or nothing is left to do: false. */
-  async runUntil(condition: () => boolean, timeMax: number): Promise<boolean> {
-    await settle()
-    while (!condition()) {
-      const next = this.#peekTime()
-      if (next === undefined || next > timeMax) return false
-      await this.step()
-    }
-    return true
+  runUntil(condition: () => boolean, timeMax: number): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      const turn = (): void => {
+        try {
+          this.#afterEach()
+          if (condition()) resolve(true)
+          else if (this.#happenNext(timeMax)) afterJobs(ask)
+          else resolve(false)
+        } catch (error) {
+          reject(error)
+        }
+      }
+      const ask = (): void => process.nextTick(turn)
+      afterJobs(ask)
+    })
   }
 
   /** Lets `durationMs` of virtual time pass with all that happens in it. */
@@ -114,11 +119,19 @@ export class Scheduler {
     return promise
   }
 
-  #takeNext(): ScheduledEvent | undefined {
-    for (;;) {
-      const event = this.#pop()
-      if (event === undefined || !event.cancelled) return event
-    }
+  /** Whether there was an event until `timeMax`. */
+  #happenNext(timeMax: number): boolean {
+    const next = this.#peekTime()
+    if (next === undefined || next > timeMax) return false
+    const event = present(this.#pop(), 'what was seen at the top is there')
+    assert(event.time >= this.#now, 'virtual time never goes back')
+    this.#now = event.time
+    this.#eventCount++
+    this.#time[0] = event.time
+    const half = mix(mix(this.#digest, this.#timeWords[0] as number), this.#timeWords[1] as number)
+    this.#digest = mix(half, event.sequence)
+    event.callback()
+    return true
   }
 
   #peekTime(): number | undefined {
@@ -176,12 +189,20 @@ function isBefore(left: ScheduledEvent, right: ScheduledEvent): boolean {
   return left.time < right.time || (left.time === right.time && left.sequence < right.sequence)
 }
 
+/** A step of MurmurHash3 (32 bits): every bit of `value` changes about half of those of the result. */
+function mix(digest: number, value: number): number {
+  let bits = Math.imul(value, 0xcc9e2d51)
+  bits = Math.imul((bits << 15) | (bits >>> 17), 0x1b873593)
+  const mixed = digest ^ bits
+  return (Math.imul((mixed << 13) | (mixed >>> 19), 5) + 0xe6546b64) >>> 0
+}
+
+const settled = Promise.resolve()
+
 /**
- * Resolves when no promise job is left: Node takes the next tick only then. It is the one thing here that is not
- * language; no clock and no other source of order is behind it.
+ * `ask` is called as the first promise job from now on and asks for a tick, which Node takes when no promise job is
+ * left. It is the one thing here that is not language; no clock and no other source of order is behind it.
  */
-function settle(): Promise<void> {
-  return new Promise((resolve) => {
-    process.nextTick(resolve)
-  })
+function afterJobs(ask: () => void): void {
+  settled.then(ask, ask)
 }

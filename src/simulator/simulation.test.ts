@@ -5,10 +5,17 @@ import { drawOptions, type FaultKind, faultKinds, type SimulationOptions } from 
 import { reduceRun } from './reduce.ts'
 import { describeRun, simulate, simulateTwice } from './simulation.ts'
 
+/** The fakes have one copy of what was acknowledged: no fault may take it. */
+const needReplicas: ReadonlySet<FaultKind> = new Set(['rot', 'lostWrite', 'misdirectedWrite', 'oldCopy'])
+
 /** Short runs, so that many seeds fit into a test. */
 function shortOptions(seed: number, change: Partial<SimulationOptions> = {}): SimulationOptions {
+  const drawn = drawOptions(seed)
+  const faults = drawn.faults.filter((kind) => !needReplicas.has(kind))
   return {
-    ...drawOptions(seed),
+    ...drawn,
+    faults: faults.length === 0 ? ['crash'] : faults,
+    healsMajority: false,
     chaosMs: 3_000,
     faultEveryMs: 300,
     thinkMs: 30,
@@ -27,7 +34,11 @@ test('a server that is right is accepted under every fault, and every seed repea
     assert.ok(result.calls.answered > 20, describeRun(result))
     for (const [kind, count] of result.faults) counts.set(kind, (counts.get(kind) ?? 0) + count)
   }
-  assert.deepEqual([...counts.keys()].sort(), [...faultKinds].sort(), 'every kind of fault was injected')
+  assert.deepEqual(
+    [...counts.keys()].sort(),
+    faultKinds.filter((kind) => !needReplicas.has(kind)).sort(),
+    'every kind of fault was injected',
+  )
 })
 
 /** The promises that a broken server breaks, over some seeds. */

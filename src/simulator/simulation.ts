@@ -4,17 +4,21 @@
  * The same seed and options give the same run, event by event: `digest` proves it.
  */
 import { SeededRandom } from '../base/index.ts'
-import { checkKv } from './check-kv.ts'
-import { checkLeases } from './check-lease.ts'
-import { checkWatches, type WatchRequest } from './check-watch.ts'
+import { checkHashes } from './check-hash.ts'
+import { checkKv, type KvHistory } from './check-kv.ts'
+import { checkLeases, type LeaseRecord } from './check-lease.ts'
+import { checkTransactions } from './check-transactions.ts'
+import { checkWatches, type RecordedWatch, type WatchMessage, type WatchRequest } from './check-watch.ts'
 import { type CallResult, ClientPaths, type Recorder, SimulatedClient } from './client.ts'
 import { SimulatedCluster } from './cluster.ts'
 import type { RecordedCall, Sighting, Violation } from './history.ts'
+import type { Journal } from './journal.ts'
 import { clockRateMax, Nemesis } from './nemesis.ts'
 import { Operator } from './operator.ts'
 import { drawOptions, type FaultKind, type SimulationOptions } from './options.ts'
 import { Scheduler } from './scheduler.ts'
 import type { ServerRequest, StartServer } from './server-seam.ts'
+import { WatchBrowser } from './watch-browser.ts'
 import { LogCollector, SimulatedWatcher, wholeSpan } from './watcher.ts'
 
 export interface SimulationResult {
@@ -26,6 +30,10 @@ export interface SimulationResult {
   readonly events: number
   readonly virtualMs: number
   readonly calls: { readonly answered: number; readonly failed: number; readonly unknown: number }
+  /** Calls other than reads that were answered: what must not be lost from then on. */
+  readonly acknowledgedWrites: number
+  /** Events that all watches together were told. */
+  readonly watchedEvents: number
   readonly revisions: number
   readonly faults: ReadonlyMap<FaultKind, number>
   /** Changes of members that were answered, and disks wiped. */
@@ -34,19 +42,42 @@ export interface SimulationResult {
   readonly marks: ReadonlyMap<string, number>
   /** Starts of servers beyond the first of each. */
   readonly restarts: number
+  readonly history: RunHistory
+}
+
+/** All that was recorded and judged. */
+export interface RunHistory extends KvHistory {
+  readonly leaseRecords: readonly LeaseRecord[]
+  readonly watches: readonly RecordedWatch[]
+}
+
+/** What clients can see of broken promises in what they recorded. */
+export function checkHistory(history: RunHistory): Violation[] {
+  const { calls, log, sightings, leaseRecords, watches } = history
+  return [
+    ...checkKv(history),
+    ...checkTransactions(history),
+    ...checkLeases(log, leaseRecords, allSightings(calls, sightings), clockRateMax),
+    ...checkWatches(log, watches),
+  ]
 }
 
 /** Leases of the load live at most this long. */
 const leaseTtlMsMax = 4_000
 
+/** `journal` takes the notes for the story of the run. */
 export async function simulate(
   seed: number,
   startServer: StartServer,
   options: SimulationOptions = drawOptions(seed),
+  journal?: Journal,
 ): Promise<SimulationResult> {
-  const run = new Run(seed, startServer, options)
+  const run = new Run(seed, startServer, options, journal)
   return run.execute()
 }
+
+/** The promise of the simulator itself. */
+export const repeats = 'a seed repeats'
 
 /** Runs the seed twice; a difference between the two is a violation of its own. */
 export async function simulateTwice(
@@ -58,7 +89,7 @@ export async function simulateTwice(
   const second = await simulate(seed, startServer, options)
   if (first.digest === second.digest) return first
   const facts = `digests ${first.digest} and ${second.digest} after ${first.events} and ${second.events} events`
-  return { ...first, violations: [...first.violations, { promise: 'a seed repeats', facts }] }
+  return { ...first, violations: [...first.violations, { promise: repeats, facts }] }
 }
 
 class Run {
@@ -71,23 +102,40 @@ class Run {
   readonly #collector = new LogCollector()
   readonly #recorder: Recorder
   readonly #watchers: SimulatedWatcher[] = []
+  readonly #browsers: WatchBrowser[] = []
   readonly #operator: Operator | undefined
   readonly #violations: Violation[] = []
+  /** Who said in the end that it is one. */
+  readonly #learners = new Set<string>()
   readonly #startedFirst: number
+  readonly #journal: Journal | undefined
 
-  constructor(seed: number, startServer: StartServer, options: SimulationOptions) {
+  constructor(seed: number, startServer: StartServer, options: SimulationOptions, journal?: Journal) {
     this.#seed = seed
+    this.#journal = journal
     this.#options = options
     this.#random = new SeededRandom(seed)
     const random = this.#random.fork()
-    this.#cluster = new SimulatedCluster({ scheduler: this.#scheduler, random, options, startServer })
+    this.#cluster = new SimulatedCluster({
+      scheduler: this.#scheduler,
+      random,
+      options,
+      startServer,
+      journal,
+    })
     this.#startedFirst = options.nodes
     this.#paths = new ClientPaths(this.#cluster, this.#random.fork())
     this.#recorder = {
       calls: [],
       leases: [],
+      revokedLeases: new Set(),
+      hashes: [],
       violations: [],
       recordedRevision: () => this.#collector.contiguousRevision,
+    }
+    if (journal !== undefined) {
+      journal.calls = this.#recorder.calls
+      journal.leases = this.#recorder.leases
     }
     if (options.members) {
       this.#operator = new Operator({
@@ -105,7 +153,7 @@ class Run {
     const clients = Array.from({ length: this.#options.clients }, (_, i) => this.#createClient(`c${i + 1}`))
     if (this.#options.rot) this.#rotLater(this.#random.fork())
     const ended = Promise.all([...clients.map((client) => client.run()), this.#operator?.run()])
-    const nemesis = new Nemesis(this.#cluster, this.#random.fork(), this.#options)
+    const nemesis = new Nemesis(this.#cluster, this.#random.fork(), this.#options, this.#journal)
     await scheduler.run(this.#options.chaosMs)
     nemesis.stop()
     this.#operator?.stop()
@@ -114,6 +162,7 @@ class Run {
     // The load goes on while the cluster heals: agreement must not need silence.
     await scheduler.run(Math.min(2_000, this.#options.healMs / 4))
     for (const client of clients) client.stop()
+    for (const browser of this.#browsers) browser.rest()
     await scheduler.complete(ended)
     if (this.#operator !== undefined) {
       await scheduler.complete(
@@ -165,6 +214,17 @@ class Run {
         fragment: random.chance(0.3),
       })
     }
+    for (let count = random.between(0, 3), i = 0; i < count; i++) {
+      const browser = new WatchBrowser({
+        name: `browser${i + 1}`,
+        cluster: this.#cluster,
+        paths: this.#paths,
+        random: random.fork(),
+        recordedRevision: this.#recorder.recordedRevision,
+      })
+      this.#browsers.push(browser)
+      void browser.run()
+    }
   }
 
   #watch(name: string, request: WatchRequest, pinned?: string): SimulatedWatcher {
@@ -175,6 +235,7 @@ class Run {
       random: this.#random.fork(),
       collector: this.#collector,
       request,
+      journal: this.#journal,
       ...(pinned === undefined ? {} : { pinned }),
     })
     this.#watchers.push(watcher)
@@ -199,7 +260,8 @@ class Run {
     if (this.#options.leases && last.leasedKeys.length > 0) {
       this.#report('a lease that nobody renews ends', `keys left: ${last.leasedKeys.join(', ')}`)
     }
-    const finals = this.#cluster.wholeNodes.map(({ name }) => this.#watchFinally(name))
+    const voters = this.#cluster.wholeNodes.filter(({ name }) => !this.#learners.has(name))
+    const finals = voters.map(({ name }) => this.#watchFinally(name))
     const isTold = await scheduler.runUntil(
       () =>
         this.#isAgreed() &&
@@ -212,7 +274,7 @@ class Run {
     }
     // Watchers of narrow spans cannot tell that they are through; they have had the same time, and a second more.
     await scheduler.run(1_000)
-    for (const watcher of this.#watchers) watcher.stop(last.revision)
+    for (const watcher of [...this.#watchers, ...this.#browsers]) watcher.stop(last.revision)
   }
 
   /** A whole-span watch at one node, from the first revision that is not compacted there. */
@@ -232,7 +294,10 @@ class Run {
     for (let attempt = 1; this.#scheduler.now < deadline; attempt++) {
       const value = `heal ${name} ${attempt}`
       const result = await this.#callRecorded(name, value)
-      if (result?.kind === 'answered') return true
+      // A learner serves, but neither writes nor watches.
+      const isLearner = result?.kind === 'failed' && result.code === 'learner-unsupported'
+      if (isLearner) this.#learners.add(name)
+      if (result?.kind === 'answered' || isLearner) return true
       await this.#scheduler.run(100)
     }
     return false
@@ -304,25 +369,31 @@ class Run {
 
   #result(nemesis: Nemesis): SimulationResult {
     const { calls, leases } = this.#recorder
-    const log = this.#collector.records()
-    const sightings = this.#collector.sightings
+    const watches = [...this.#watchers, ...this.#browsers].flatMap((watcher) => watcher.recorded)
+    const history: RunHistory = {
+      calls,
+      log: this.#collector.records(),
+      sightings: this.#collector.sightings,
+      leases: leases.map(({ id }) => id),
+      leaseRecords: leases,
+      watches,
+    }
     for (const node of this.#cluster.nodes) {
       for (const facts of node.machine.disk.misuse)
         this.#report('a failed file is left alone', `${node.name}: ${facts}`)
     }
     const violations = [
-      ...this.#violations,
-      ...this.#recorder.violations,
-      ...(this.#operator?.violations ?? []),
-      ...this.#cluster.violations,
+      // What broke at its moment comes before what came of it.
       ...this.#cluster.checker.violations,
+      ...this.#cluster.violations,
+      ...this.#recorder.violations,
+      ...this.#paths.violations,
+      ...this.#browsers.flatMap((browser) => browser.violations),
+      ...checkHashes(this.#recorder.hashes),
+      ...(this.#operator?.violations ?? []),
+      ...this.#violations,
       ...this.#collector.violations,
-      ...checkKv({ calls, log, sightings, leases: leases.map(({ id }) => id) }),
-      ...checkLeases(log, leases, allSightings(calls, sightings), clockRateMax),
-      ...checkWatches(
-        log,
-        this.#watchers.flatMap((watcher) => watcher.recorded),
-      ),
+      ...checkHistory(history),
     ]
     const count = (kind: RecordedCall['outcome']['kind']): number =>
       calls.filter((call) => call.outcome.kind === kind).length
@@ -334,13 +405,24 @@ class Run {
       events: this.#scheduler.eventCount,
       virtualMs: this.#scheduler.now,
       calls: { answered: count('answered'), failed: count('failed'), unknown: count('unknown') },
-      revisions: log.length,
+      acknowledgedWrites: calls.filter(isAcknowledgedWrite).length,
+      watchedEvents: watches.reduce((sum, { messages }) => sum + countEvents(messages), 0),
+      revisions: history.log.length,
       faults: nemesis.counts,
       changes: this.#operator?.counts ?? new Map(),
       marks: this.#cluster.marks,
       restarts: this.#cluster.nodes.reduce((sum, node) => sum + node.lives, 0) - this.#startedFirst,
+      history,
     }
   }
+}
+
+function isAcknowledgedWrite({ outcome, request }: RecordedCall): boolean {
+  return outcome.kind === 'answered' && request.kind !== 'range'
+}
+
+function countEvents(messages: readonly WatchMessage[]): number {
+  return messages.reduce((sum, message) => sum + (message.kind === 'events' ? message.events.length : 0), 0)
 }
 
 /** Answers show revisions too. */

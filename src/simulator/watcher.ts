@@ -1,10 +1,11 @@
-import { isQuorateError, type SeededRandom } from '../base/index.ts'
+import type { SeededRandom } from '../base/index.ts'
 import type { RecordedWatch, WatchMessage, WatchRequest } from './check-watch.ts'
 import type { ClientPaths } from './client.ts'
 import type { ServerLife, SimulatedCluster } from './cluster.ts'
 import type { Sighting, Violation } from './history.ts'
+import type { Journal } from './journal.ts'
 import { describeEvent, type ModelEvent, type RevisionRecord } from './kv-model.ts'
-import type { ServerWatchMessage } from './server-seam.ts'
+import { type ServerWatchMessage, watchAlone } from './server-seam.ts'
 
 /** Pause before a watch is opened again. */
 const reopenAfterMs = 100
@@ -64,6 +65,7 @@ export class SimulatedWatcher {
   readonly #collector: LogCollector
   readonly #base: WatchRequest
   readonly #pinned: string | undefined
+  readonly #journal: Journal | undefined
   #next: number
   #open: OpenWatch | undefined
   #opened = 0
@@ -79,6 +81,7 @@ export class SimulatedWatcher {
     request: WatchRequest
     /** Watch at this node only. */
     pinned?: string
+    journal?: Journal | undefined
   }) {
     this.#name = setup.name
     this.#cluster = setup.cluster
@@ -87,6 +90,7 @@ export class SimulatedWatcher {
     this.#collector = setup.collector
     this.#base = setup.request
     this.#pinned = setup.pinned
+    this.#journal = setup.journal
     this.#next = setup.request.startRevision
     this.#reopen()
   }
@@ -134,15 +138,10 @@ export class SimulatedWatcher {
     life.onOver.add(onOver)
     this.#open = watch
     life.node.machine.process.deliver(() => {
-      try {
-        stream = server.watch(request, (message) => {
-          // A fixed delay: in order on the way to the client.
-          this.#cluster.scheduler.after(0.2, () => deliver(message))
-        })
-      } catch (error) {
-        if (!isQuorateError(error)) throw error
-        this.#cluster.scheduler.after(0.2, () => this.#lost(watch))
-      }
+      stream = watchAlone(server, request, (message) => {
+        // A fixed delay: in order on the way to the client.
+        this.#cluster.scheduler.after(0.2, () => deliver(message))
+      })
     })
   }
 
@@ -176,6 +175,7 @@ export class SimulatedWatcher {
   }
 
   #take(watch: OpenWatch, message: ServerWatchMessage): void {
+    this.#journal?.watch(this.#cluster.scheduler.now, watch.name, message)
     switch (message.kind) {
       case 'created':
         watch.createdRevision = message.revision
@@ -186,6 +186,7 @@ export class SimulatedWatcher {
         this.#lost(watch)
         return
       case 'compacted':
+        this.#cluster.mark('watch-compacted')
         watch.messages.push(message)
         this.#next = Math.max(this.#next, message.compactRevision + 1)
         this.#lost(watch)

@@ -32,10 +32,10 @@ export interface SnapshotStore {
   /** Takes the raw bytes of a file from a peer. Resumable: `received` says how far an earlier attempt came. */
   beginReceive(mark: SnapshotMark, sizeBytes: number): Promise<SnapshotReceiver>
   /**
-   * Keeps the newest `count` whole ones and removes the rest, and left-over temporary files. A file that is being
-   * read, or was within the last minute (a transfer between two parts), stays for a later call.
+   * Keeps the newest `count` whole ones and those that are needed, and removes the rest, and left-over temporary files. A
+   * file that is being read, or was within the last minute (a transfer between two parts), stays for a later call.
    */
-  prune(count: number): Promise<void>
+  prune(count: number, isNeeded?: (mark: SnapshotMark) => boolean): Promise<void>
 }
 
 export interface SnapshotFile {

@@ -11,7 +11,7 @@
  * 2. Nothing is removed before what replaces it is listed; pruning removes only what is older than the newest
  *    `count` listed ones.
  * 3. No byte is handed out unchecked. Damage is found at the chunk where it is, and named by file and byte range.
- * 4. A file that is being read, or was a minute ago (a transfer between two parts), is not pruned.
+ * 4. A file that its owner still needs, that is being read, or was a minute ago (a transfer between two parts), is not pruned.
  * 5. What an interrupted attempt to receive may count on is what its checksums prove to be there, nothing else.
  *
  * Listing reads both ends of a file and compares sizes; bytes rotten in the middle are found by `load`, which takes

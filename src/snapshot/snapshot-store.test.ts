@@ -337,6 +337,17 @@ test('pruning spares what is read, or was a minute ago, and what is being writte
   assert.equal((await disk.list(directory)).length, 1)
 })
 
+test('pruning spares what is needed, however many are newer', async () => {
+  const disk = createDisk()
+  const store = await open(disk)
+  for (const index of [10, 20, 30, 40]) await save(store, index)
+  await store.prune(2, ({ end }) => end.index === 10)
+  assert.deepEqual(indexes(store), [40, 30, 10])
+  assert.equal((await disk.list(directory)).length, 3)
+  await store.prune(2)
+  assert.deepEqual(indexes(store), [40, 30])
+})
+
 test('a failed write or sync ends the save, gives the space back, and leaves the older snapshot', async () => {
   for (const operation of ['write', 'sync', 'rename', 'syncDirectory'] as const) {
     const disk = createDisk()

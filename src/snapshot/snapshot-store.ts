@@ -176,11 +176,12 @@ class FileStore implements SnapshotStore {
     }
   }
 
-  async prune(count: number): Promise<void> {
+  async prune(count: number, isNeeded: (mark: SnapshotMark) => boolean = () => false): Promise<void> {
     assert(count >= 1, 'at least one snapshot is kept')
     const { disk, directory, group } = this.#options
     this.#forgetReads()
-    const keep = new Set(this.#files.slice(0, count).map((file) => file.path))
+    const kept = this.#files.filter((file, slot) => slot < count || isNeeded(file.mark))
+    const keep = new Set(kept.map((file) => file.path))
     for (const path of this.#reads.keys()) keep.add(path)
     this.#files = this.#files.filter((file) => keep.has(file.path))
     const newest = this.#files[0]?.mark.end.index ?? 0

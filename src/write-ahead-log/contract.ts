@@ -1,11 +1,13 @@
 import type { ClusterId, NodeId } from '../base/index.ts'
-import type { Disk, Logger, Time } from '../io/index.ts'
+import type { Disk, Logger, Maybe, Time } from '../io/index.ts'
 import type { Configuration, Entry, HardState, LogEnd } from '../raft/index.ts'
 
 export interface WriteAheadLogOptions {
   readonly disk: Disk
   readonly time: Time
   readonly logger: Logger
+  /** Default: never. */
+  readonly maybe?: Maybe
   readonly directory: string
   readonly clusterId: ClusterId
   readonly nodeId: NodeId

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { SeededRandom } from '../base/index.ts'
-import type { SimulatedDisk } from '../simulator/disk.ts'
+import { isQuorateError, SeededRandom } from '../base/index.ts'
+import type { DiskOperation, SimulatedDisk } from '../simulator/disk.ts'
 import { createDisk, open } from './testing/harness.ts'
 import { LogModel } from './testing/model.ts'
 
@@ -56,4 +56,42 @@ test(`power cut after power cut, in the work and in the recovery (seed ${seed})`
     await live(disk, model, 0)
     assert.deepEqual(disk.misuse, [])
   }
+})
+
+/** What the log asks of a disk; `remove` apart, whose failure costs space only. */
+const failingOperations: readonly DiskOperation[] = [
+  'makeDirectory',
+  'list',
+  'open',
+  'size',
+  'read',
+  'write',
+  'preallocate',
+  'rename',
+  'syncDirectory',
+  'close',
+]
+
+test(`an error of every disk operation ends the log, and loses nothing that was acknowledged (seed ${seed})`, async () => {
+  let errors = 0
+  for (const operation of failingOperations) {
+    for (let nth = 1; ; nth++) {
+      const disk = createDisk(seed + nth)
+      const model = new LogModel(new SeededRandom(seed), [0, 1, 5])
+      disk.failNext({ operation, nth })
+      // It may also go unnoticed, where nothing depends on it.
+      await live(disk, model, 30).catch((error: unknown) => {
+        assert.ok(isQuorateError(error, 'disk-failed'), `${operation} ${nth}: ${error}`)
+      })
+      if (disk.countOf(operation) < nth) break
+      errors++
+      assert.deepEqual(disk.misuse, [], `${operation} ${nth}`)
+      disk.clearFaults()
+      disk.crash('nothing')
+      await live(disk, model, 4).catch((error: unknown) => {
+        throw new Error(`after an error of ${operation} ${nth}`, { cause: error })
+      })
+    }
+  }
+  assert.ok(errors > 80, `only ${errors} operations to fail`)
 })

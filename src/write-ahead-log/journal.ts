@@ -1,4 +1,5 @@
 import { assert, crc32c, isQuorateError, QuorateError } from '../base/index.ts'
+import { type Maybe, never } from '../io/index.ts'
 import { chainOf, type Entry, type HardState, type LogEnd } from '../raft/index.ts'
 import type { SegmentedLog } from '../segmented-log/index.ts'
 import { BatchEncoder, encodedBytes } from './batch-encoder.ts'
@@ -53,6 +54,7 @@ export class Journal implements WriteAheadLog {
   readonly recovered: readonly RecoveredGroup[]
   readonly gauges: Gauges
   readonly #options: WriteAheadLogOptions
+  readonly #maybe: Maybe
   readonly #segmentedLog: SegmentedLog
   readonly #hardStates: HardStateFile
   readonly #groups: Map<number, GroupLog>
@@ -67,6 +69,7 @@ export class Journal implements WriteAheadLog {
   constructor(parts: JournalParts) {
     this.recovered = parts.recovered
     this.#options = parts.options
+    this.#maybe = parts.options.maybe ?? never
     this.#segmentedLog = parts.segmentedLog
     this.#hardStates = parts.hardStates
     this.#groups = parts.recovery.groups
@@ -108,7 +111,8 @@ export class Journal implements WriteAheadLog {
   ): Promise<{ previous: LogEnd; entries: Entry[] }> {
     this.#checkUsable()
     const log = this.#groups.get(group) ?? new GroupLog(group)
-    return readEntries(this.#segmentedLog, log, { first, end, bytesMax })
+    const bytes = this.#maybe('log-read-short') ? 0 : bytesMax
+    return readEntries(this.#segmentedLog, log, { first, end, bytesMax: bytes })
   }
 
   async release(groupId: number, base: LogEnd): Promise<void> {
@@ -223,6 +227,7 @@ export class Journal implements WriteAheadLog {
     // Calls of the same turn go into the first write together.
     await undefined
     while (this.#queue.length > 0) {
+      if (this.#maybe('log-yield')) await this.#options.time.yieldTurn()
       const batch: Operation[] = []
       try {
         await this.#writeBatch(batch)
@@ -242,7 +247,9 @@ export class Journal implements WriteAheadLog {
   /** Moves operations from the queue into `batch` and makes them durable. */
   async #writeBatch(batch: Operation[]): Promise<void> {
     const first = this.#queue[0] as Operation
-    if (first.bytes > this.#segmentedLog.room) await this.#roll(first.bytes)
+    const { newest, room } = this.#segmentedLog
+    const isRolled = newest.end > newest.start && this.#maybe('log-roll')
+    if (first.bytes > room || isRolled) await this.#roll(first.bytes)
     const count = this.#countForBatch()
     for (const operation of this.#queue.splice(0, count)) batch.push(operation)
     await this.#saveHardStates(batch)
@@ -259,6 +266,7 @@ export class Journal implements WriteAheadLog {
   /** How many operations go into one write: what fits into the segment, up to a cut or behind a reset. */
   #countForBatch(): number {
     const limit = Math.min(batchBytesMax, this.#segmentedLog.room)
+    if (this.#maybe('log-batch-cut')) return 1
     let bytes = 0
     let count = 0
     for (const operation of this.#queue) {
@@ -357,7 +365,7 @@ export class Journal implements WriteAheadLog {
         log.cutEnd = undefined
         groups.add(group)
       }
-      if (mark?.kind === recordKind.reset) groups.add(group)
+      if (mark?.kind === recordKind.reset || this.#maybe('log-mark')) groups.add(group)
     }
     try {
       await this.#save([...groups])

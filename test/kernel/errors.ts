@@ -39,8 +39,8 @@ const kinds: readonly { action: Action; error: 'EIO' | 'ENOSPC' | undefined }[] 
 /** What acknowledgements rest on: after an error here there is none. */
 const trusted =
   /^(write|pwrite64|pwritev|writev|fsync|fdatasync|rename|ftruncate|openat) (wal(\/|$)|store\/data\.mdb)/
-/** What lmdb does itself while it opens; an error that comes just then ends in a crash of its own: decision 3. */
-const openingStore = /^(openat|pwrite64|writev|ftruncate|fdatasync) store\//
+/** What lmdb does itself; an error there may end in a crash of its own (decision 3), which is no loss. */
+const ownWrites = /^(openat|pwrite64|writev|ftruncate|fdatasync) store\//
 const servesAgainMs = 30_000
 const failedExit = 1
 
@@ -135,7 +135,10 @@ async function ended({ life, point, interposer, problems }: Meeting): Promise<Ou
     problems.push(`it neither answers nor ends: ${exit}`)
     return 'wrong'
   }
-  if (exit.signal === 'SIGSEGV' && openingStore.test(interposer.calls()[point.at - 1] ?? '')) {
+  if (
+    (exit.signal === 'SIGSEGV' || exit.signal === 'SIGABRT') &&
+    ownWrites.test(interposer.calls()[point.at - 1] ?? '')
+  ) {
     return 'crashed in lmdb'
   }
   if (exit.code !== failedExit) {

@@ -15,8 +15,8 @@ function difference(a: Message | [number, string], b: Message | [number, string]
 
 function answer(of: Message | [number, string]): Answer {
   return Array.isArray(of)
-    ? { code: of[0], text: of[1], message: {}, lost: false }
-    : { code: 0, text: '', message: of, lost: false }
+    ? { code: of[0], text: of[1], message: {}, lost: false, outcome: '' }
+    : { code: 0, text: '', message: of, lost: false, outcome: '' }
 }
 
 test('ids of the cluster, terms, server-chosen leases and remaining seconds are no difference', () => {

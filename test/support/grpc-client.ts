@@ -10,7 +10,14 @@ export const grpcCode = { ok: 0, deadlineExceeded: 4, unavailable: 14 } as const
  * `code` 0 with a `message`, or a refusal with its text. `lost`: the server did not say so; the connection failed
  * (code 14) or the deadline passed (code 4), and a write may have happened.
  */
-export type Answer = { code: number; text: string; message: Message; lost: boolean }
+export type Answer = {
+  code: number
+  text: string
+  message: Message
+  lost: boolean
+  /** The trailer `quorate-outcome`: whether a refused write can have happened; empty when there is none. */
+  outcome: string
+}
 
 export const deadlineMsDefault = 30_000
 
@@ -28,7 +35,9 @@ export class GrpcClient {
     this.#session.on('error', (error) => {
       this.#failure = error
     })
-    this.#session.on('connect', () => this.#session.setLocalWindowSize?.(16 << 20))
+    this.#session.on('connect', () => {
+      if (!this.#session.destroyed) this.#session.setLocalWindowSize?.(16 << 20)
+    })
   }
 
   get usable(): boolean {
@@ -43,12 +52,12 @@ export class GrpcClient {
   ): Promise<Answer> {
     const { path, request: requestSchema, response } = methods[name]
     return await new Promise((resolve) => {
-      const call = this.#open({ path, metadata }, deadlineMs, ({ code, text, parts, lost }) => {
+      const call = this.#open({ path, metadata }, deadlineMs, ({ code, text, parts, lost, outcome }) => {
         const [first] = parts
-        if (code !== 0) resolve({ code, text, message: {}, lost })
+        if (code !== 0) resolve({ code, text, message: {}, lost, outcome })
         else if (first === undefined)
-          resolve({ code: 13, text: 'an answer without a message', message: {}, lost })
-        else resolve({ code, text, message: decode(first, response), lost })
+          resolve({ code: 13, text: 'an answer without a message', message: {}, lost, outcome })
+        else resolve({ code, text, message: decode(first, response), lost, outcome })
       })
       call?.end(frame(encode(request, requestSchema)))
     })
@@ -82,17 +91,18 @@ export class GrpcClient {
   #open(
     { path, metadata }: { path: string; metadata: Readonly<Record<string, string>> },
     deadlineMs: number,
-    onEnd: (end: { code: number; text: string; parts: Uint8Array[]; lost: boolean }) => void,
+    onEnd: (end: { code: number; text: string; parts: Uint8Array[]; lost: boolean; outcome: string }) => void,
     onMessage?: (bytes: Uint8Array) => void,
   ): ClientHttp2Stream | undefined {
     const parts: Uint8Array[] = []
+    let outcome = ''
     let ended = false
     let timer: NodeJS.Timeout | undefined
     const end = (code: number, text: string, lost: boolean): void => {
       if (ended) return
       ended = true
       clearTimeout(timer)
-      onEnd({ code, text, parts, lost })
+      onEnd({ code, text, parts, lost, outcome })
     }
     if (!this.usable) {
       setImmediate(end, grpcCode.unavailable, `not connected: ${this.#failure?.message ?? 'closed'}`, true)
@@ -116,6 +126,7 @@ export class GrpcClient {
       const code = headers['grpc-status']
       if (code === undefined) return
       status = [Number(code), decodeText(String(headers['grpc-message'] ?? ''))]
+      outcome = String(headers['quorate-outcome'] ?? '')
     }
     const splitter = new FrameSplitter((bytes) => {
       if (onMessage === undefined) parts.push(bytes)

@@ -33,6 +33,12 @@ export class ServerNode {
     return this.#process?.pid
   }
 
+  /** Whether the process ended without `end`. */
+  get endedByItself(): boolean {
+    const child = this.#process
+    return child !== undefined && (child.exitCode !== null || child.signalCode !== null)
+  }
+
   start(): void {
     const [file = '', ...args] = this.#command
     const log = openSync(this.logPath, 'a')
@@ -97,17 +103,27 @@ export class ServerCluster {
   }
 }
 
-export type ClusterOptions = { label: string; size: number; extraFlags?: readonly string[] }
+export type ClusterOptions = {
+  label: string
+  size: number
+  extraFlags?: readonly string[]
+  /** Where the nodes live; default: free ports of loopback. */
+  places?: readonly NodePlace[]
+}
+
+/** host:port for clients and peers, and what stands before the command to start it there. */
+export type NodePlace = { client: string; peer: string; launcher: readonly string[] }
 
 /** `command` is what the flags are appended to, such as `etcd` or `bin/quorate`. Nothing is started yet. */
 export async function planCluster(command: string, options: ClusterOptions): Promise<ServerCluster> {
   const directory = mkdtempSync(join(tmpdir(), `${options.label}-`))
   mkdirSync(directory, { recursive: true })
-  const ports = await freePorts(options.size * 2)
-  const plans = Array.from({ length: options.size }, (_, i) => ({
+  const places = options.places ?? (await loopbackPlaces(options.size))
+  const plans = places.map(({ client, peer, launcher }, i) => ({
     name: `n${i + 1}`,
-    client: `127.0.0.1:${ports[2 * i] ?? 0}`,
-    peer: `http://127.0.0.1:${ports[2 * i + 1] ?? 0}`,
+    client,
+    peer: `http://${peer}`,
+    launcher,
   }))
   const initialCluster = plans.map((plan) => `${plan.name}=${plan.peer}`).join(',')
   const nodes = plans.map((plan) => {
@@ -124,9 +140,22 @@ export async function planCluster(command: string, options: ClusterOptions): Pro
       '--initial-cluster-state=new',
       ...(options.extraFlags ?? []),
     ]
-    return new ServerNode(plan.name, plan.client, dataDirectory, [...splitCommand(command), ...flags])
+    return new ServerNode(plan.name, plan.client, dataDirectory, [
+      ...plan.launcher,
+      ...splitCommand(command),
+      ...flags,
+    ])
   })
   return new ServerCluster(nodes, directory)
+}
+
+async function loopbackPlaces(count: number): Promise<NodePlace[]> {
+  const ports = await freePorts(count * 2)
+  return Array.from({ length: count }, (_, i) => ({
+    client: `127.0.0.1:${ports[2 * i] ?? 0}`,
+    peer: `127.0.0.1:${ports[2 * i + 1] ?? 0}`,
+    launcher: [],
+  }))
 }
 
 export async function startCluster(command: string, options: ClusterOptions): Promise<ServerCluster> {

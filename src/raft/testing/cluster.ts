@@ -1,7 +1,8 @@
 import { assert, type NodeId, present } from '../../base/index.ts'
 import { decodeConfiguration } from '../configuration.ts'
 import type { RaftNode, RaftOptions } from '../contract.ts'
-import { createRaft } from '../node.ts'
+import type { Core } from '../core.ts'
+import { raftOver, startCore } from '../node.ts'
 import {
   type Configuration,
   type Entry,
@@ -9,12 +10,12 @@ import {
   type InstallOperation,
   type LogRead,
   type Message,
+  type ReadState,
   type Ready,
   type SnapshotMark,
   type StorageOperation,
 } from '../types.ts'
 import { type State, TestDisk } from './disk.ts'
-import { Invariants } from './invariants.ts'
 
 export type TestOptions = Omit<RaftOptions, 'id' | 'seed'>
 
@@ -31,21 +32,32 @@ export const defaultTestOptions: TestOptions = {
 /** One life of a node: what a crash takes away. The disk outlives it. */
 export interface TestNode {
   readonly id: NodeId
+  /** Which life of the node it is. */
+  readonly life: number
+  readonly core: Core
   readonly raft: RaftNode
   readonly disk: TestDisk
   /** Operations handed out and not performed. */
   readonly storage: StorageOperation[]
   readonly reads: LogRead[]
-  /** The log as the operations handed out so far will leave it. */
-  readonly issuedEntries: Map<number, Entry>
-  issued(index: number): Entry | undefined
   state: Entry[]
   isStateLost: boolean
   configuration: Configuration
   configurationIndex: number
-  commitSeen: number
-  termSeen: number
 }
+
+/** Who checks what the nodes of a cluster do, as they do it. */
+export interface Observer {
+  /** The node took an input, or handed out what followed from it. */
+  stepped(node: TestNode, running: Iterable<TestNode>): void
+  left(node: TestNode, message: Message): void
+  applied(node: TestNode, entry: Entry): void
+  readAnswered(node: TestNode, read: ReadState): void
+  readEnded(node: TestNode, request: number): void
+}
+
+/** The bytes of the snapshots that were announced. */
+const statesOfSnapshots = new WeakMap<SnapshotMark, State>()
 
 export type Note = (level: 'story' | 'detail', text: string) => void
 
@@ -54,19 +66,21 @@ export type Note = (level: 'story' | 'detail', text: string) => void
  * message arrives and when an operation becomes durable. Every step is checked against the invariants.
  */
 export class Cluster {
-  readonly invariants: Invariants = new Invariants()
   readonly disks: Map<NodeId, TestDisk> = new Map()
   readonly nodes: Map<NodeId, TestNode> = new Map()
   network: Message[] = []
+  /** Every message that ever left. */
+  readonly sent: Message[] = []
   readonly #options: TestOptions
   readonly #seed: number
+  readonly #observer: Observer
   readonly #note: Note
-  readonly #states = new WeakMap<SnapshotMark, State>()
   #starts = 0
 
-  constructor(options: TestOptions, seed: number, note: Note) {
+  constructor(options: TestOptions, seed: number, observer: Observer, note: Note) {
     this.#options = options
     this.#seed = seed
+    this.#observer = observer
     this.#note = note
   }
 
@@ -80,24 +94,22 @@ export class Cluster {
   start(id: NodeId, recentMax: number): TestNode {
     assert(!this.nodes.has(id), 'a running node is not started')
     const disk = present(this.disks.get(id), 'a node has a disk')
-    const seed = this.#seed * 1000 + ++this.#starts
-    const raft = createRaft({ ...this.#options, id, seed }, disk.restore(recentMax))
+    const life = ++this.#starts
+    const seed = this.#seed * 1000 + life
+    const core = startCore({ ...this.#options, id, seed }, disk.restore(recentMax))
     disk.cutEnd = undefined
-    const issuedEntries = new Map(disk.entries.map((entry) => [entry.index, entry]))
     const node: TestNode = {
       id,
-      raft,
+      life,
+      core,
+      raft: raftOver(core),
       disk,
       storage: [],
       reads: [],
-      issuedEntries,
-      issued: (index) => issuedEntries.get(index),
       state: [...disk.state],
       isStateLost: false,
       configuration: disk.configuration,
       configurationIndex: disk.configurationIndex,
-      commitSeen: 0,
-      termSeen: disk.hardState.term,
     }
     this.nodes.set(id, node)
     return node
@@ -116,16 +128,18 @@ export class Cluster {
   pump(node: TestNode): void {
     for (let count = 0; node.raft.hasReady(); count++) {
       assert(count < 1000, 'a node comes to rest')
-      this.#take(node, node.raft.ready())
-      this.invariants.observed(node)
+      const ready = node.raft.ready()
+      this.#observer.stepped(node, this.nodes.values())
+      this.#take(node, ready)
     }
+    this.#observer.stepped(node, this.nodes.values())
   }
 
   /** Performs the oldest storage operation of a node. */
   completeStorage(node: TestNode): void {
     const operation = present(node.storage.shift(), 'an operation is under way')
     const stateOf = (snapshot: SnapshotMark): State =>
-      present(this.#states.get(snapshot), 'a snapshot has bytes')
+      present(statesOfSnapshots.get(snapshot), 'a snapshot has bytes')
     node.disk.perform(operation, stateOf)
     if (operation.kind === 'install') this.#installed(node, operation, stateOf(operation.snapshot))
     node.raft.storageCompleted(operation.sequence)
@@ -201,17 +215,16 @@ export class Cluster {
     for (const change of ready.roleChanges) {
       const whom = change.leader === 0n || change.leader === node.id ? '' : ` of ${change.leader}`
       this.#note('story', `${node.id} ${change.role}${whom} at term ${change.term}: ${change.cause}`)
-      this.invariants.roleChanged(node, change)
     }
     for (const message of ready.messages) this.#leave(node, message)
     for (const entry of ready.committed) this.#apply(node, entry)
     for (const read of ready.readStates) {
       this.#note('story', `${node.id} read ${read.request} at index ${read.index}`)
-      this.invariants.readAnswered(node, read)
+      this.#observer.readAnswered(node, read)
     }
     for (const request of ready.readFailures) {
       this.#note('story', `${node.id} read ${request} failed`)
-      this.invariants.readEnded(node, request)
+      this.#observer.readEnded(node, request)
     }
     for (const read of ready.logReads) {
       this.#note('detail', `${node.id} reads entries [${read.first}, ${read.end}) for ${read.to}`)
@@ -230,17 +243,6 @@ export class Cluster {
   #issue(node: TestNode, operation: StorageOperation): void {
     this.#note('detail', `${node.id} ${describeOperation(operation)}`)
     node.storage.push(operation)
-    if (operation.kind === 'install') {
-      if (!operation.keepsLog) node.issuedEntries.clear()
-      return
-    }
-    if (operation.truncateAfter !== undefined) {
-      for (let i = operation.truncateAfter + 1; node.issuedEntries.delete(i); i++);
-    }
-    for (const entry of operation.entries) {
-      this.invariants.appended(entry)
-      node.issuedEntries.set(entry.index, entry)
-    }
   }
 
   #apply(node: TestNode, entry: Entry): void {
@@ -250,7 +252,7 @@ export class Cluster {
       node.configuration = decodeConfiguration(entry.payload)
       node.configurationIndex = entry.index
     }
-    this.invariants.applied(node, entry)
+    this.#observer.applied(node, entry)
     node.raft.applied(entry.index)
   }
 
@@ -266,14 +268,15 @@ export class Cluster {
   }
 
   #leave(node: TestNode, message: Message): void {
-    this.invariants.left(node, message)
+    this.#observer.left(node, message)
     this.#note('detail', describeMessage(message))
     this.network.push(message)
+    this.sent.push(message)
   }
 
   #sendSnapshot(node: TestNode, to: NodeId): void {
     const snapshot = node.disk.mark()
-    this.#states.set(snapshot, node.disk.state)
+    statesOfSnapshots.set(snapshot, node.disk.state)
     this.#leave(node, { kind: 'installSnapshot', from: node.id, to, term: node.raft.term, snapshot })
   }
 }

@@ -1,4 +1,5 @@
-import { assert, type NodeId, present } from '../../base/index.ts'
+import { assert, type NodeId, present, utf8Encode } from '../../base/index.ts'
+import { createEntry } from '../chain.ts'
 import { decodeConfiguration } from '../configuration.ts'
 import type { RaftRestore } from '../contract.ts'
 import {
@@ -69,6 +70,18 @@ export class TestDisk {
     this.configuration = configuration
     this.configurationIndex = configurationIndex
     return this.base
+  }
+
+  /** Gives a node that never ran a log with entries of these terms. */
+  giveLog(group: number, terms: readonly number[], term: number): void {
+    assert(this.end.index === 0, 'a log is given to an empty disk')
+    for (const entryTerm of terms) {
+      const index = this.end.index + 1
+      const payload = utf8Encode(`${index}.${entryTerm}`)
+      const birth = { group, index, term: entryTerm, payload, previousChain: this.end.chain }
+      this.entries.push(createEntry({ ...birth, kind: entryKind.command }))
+    }
+    this.hardState = { term: Math.max(term, this.end.term), vote: 0n, commit: 0 }
   }
 
   /** What a restarted node is given; of the log only `recentMax` entries more than it needs. */

@@ -2,6 +2,7 @@ import { assert, type NodeId, present, SeededRandom, utf8Encode } from '../../ba
 import { isJoint } from '../configuration.ts'
 import { Cluster, defaultTestOptions, type TestNode, type TestOptions } from './cluster.ts'
 import { voterSet } from './disk.ts'
+import { Invariants } from './invariants.ts'
 
 /** What a run did: a run that did nothing proves nothing. */
 export interface RunCounts {
@@ -32,6 +33,7 @@ export class RandomRun {
     lostStates: 0,
   }
   readonly #random: SeededRandom
+  readonly #invariants: Invariants
   /** Nodes that no message reaches or leaves. */
   #isolated = new Set<NodeId>()
   #requests = 0
@@ -39,7 +41,9 @@ export class RandomRun {
 
   constructor(seed: number) {
     this.#random = new SeededRandom(seed)
-    this.cluster = new Cluster(drawOptions(this.#random), seed, (_level, text) => this.#noted(text))
+    const options = drawOptions(this.#random)
+    this.#invariants = new Invariants(options.inflightMax)
+    this.cluster = new Cluster(options, seed, this.#invariants, (_level, text) => this.#noted(text))
     const voters = allIds.slice(0, this.#random.between(1, 6))
     for (const id of allIds) this.cluster.add(id, voterSet(...voters))
   }
@@ -107,7 +111,7 @@ export class RandomRun {
     if (network.length === 0) return
     const slot = this.#random.between(0, Math.min(network.length, 40))
     const message = present(network[slot], 'the slot is in the network')
-    const isDoubled = this.#random.chance(this.#lossChance / 2) && message.kind !== 'installSnapshot'
+    const isDoubled = this.#random.chance(this.#lossChance / 2)
     if (!isDoubled) network.splice(slot, 1)
     const isCut = this.#isolated.has(message.from) || this.#isolated.has(message.to)
     if (isCut || this.#random.chance(this.#lossChance)) this.cluster.lose(message)
@@ -140,7 +144,7 @@ export class RandomRun {
     const node = this.#anyNode()
     if (node === undefined) return
     const request = ++this.#requests
-    this.cluster.invariants.readAsked(node, request)
+    this.#invariants.readAsked(node, request)
     node.raft.readIndex(request)
     if (this.#random.chance(0.7)) this.cluster.pump(node)
   }

@@ -2,7 +2,7 @@ import { assert, type NodeId, present, utf8Encode } from '../../base/index.ts'
 import { createEntry } from '../chain.ts'
 import { encodeConfiguration } from '../configuration.ts'
 import type { ProposeResult } from '../contract.ts'
-import { type Configuration, type Entry, entryKind, type Message } from '../types.ts'
+import type { Configuration, Entry, Message } from '../types.ts'
 import {
   Cluster,
   defaultTestOptions,
@@ -13,6 +13,8 @@ import {
   type TestOptions,
 } from './cluster.ts'
 import { voterSet } from './disk.ts'
+import { Invariants } from './invariants.ts'
+import { type Passed, passTime } from './time.ts'
 
 /**
  * The commands of the case files. Each prints one line an event: `story` lines (roles, entries applied, reads,
@@ -21,7 +23,9 @@ import { voterSet } from './disk.ts'
  *   cluster <ids> [option=value ...]     nodes 1..n, or the ids given as 1,2,3; then `spare=4,5` are outside
  *   log <id> <terms> [term=<t>]          gives a node that never ran a log with entries of these terms
  *   tick <id|all> [count]                campaign <id>            stabilize        settle (without messages)
+ *   pass <id> <what>                     time passes: election, candidacy, lease, heartbeat, quorum, retry
  *   deliver [a->b] [count]               drop [a->b] [count]      double a->b      messages
+ *   receive <message as it was printed>  arrives once more, or at last, whatever became of it before
  *   cut a->b ...                         isolate <id>             heal
  *   storage <id> hold|release|one        crash <id>               start <id> [recent=<n>] [lose=<n>]
  *   propose <id> <text ...>              read <id> <number>       change <id> voters=1,2 [learners=3] [context=x]
@@ -34,6 +38,7 @@ export class Story {
   #lines: string[] = []
   #level: 'story' | 'detail' = 'story'
   #cluster: Cluster | undefined
+  #invariants = new Invariants(defaultTestOptions.inflightMax)
   readonly #cuts = new Set<string>()
   readonly #held = new Set<NodeId>()
 
@@ -51,6 +56,8 @@ export class Story {
     log: ([id, ...args]) => this.#giveLog(idOf(id), args),
     tick: ([who, count = '1']) => this.#tick(who, Number(count)),
     campaign: ([id]) => this.#campaign(this.#node(id)),
+    pass: ([id, what]) => this.#act(this.#node(id), (node) => passTime(node, what as Passed)),
+    receive: (words) => this.#receive(words.join(' ')),
     stabilize: () => this.#stabilize(),
     settle: () => this.#completeAll(),
     deliver: (args) => this.#deliver(args),
@@ -103,7 +110,8 @@ export class Story {
     const { spare = '', ...options } = namedOf(args)
     const numbers = Object.entries(options).map(([name, value]) => [name, Number(value)])
     this.#options = { ...defaultTestOptions, ...Object.fromEntries(numbers) }
-    this.#cluster = new Cluster(this.#options, 1, (level, text) => {
+    this.#invariants = new Invariants(this.#options.inflightMax)
+    this.#cluster = new Cluster(this.#options, 1, this.#invariants, (level, text) => {
       if (level === 'story' || this.#level === 'detail') this.#say(text)
     })
     const count = Number(ids)
@@ -114,17 +122,8 @@ export class Story {
   #giveLog(id: NodeId, [terms = '', ...args]: readonly string[]): void {
     const disk = present(this.#whole.disks.get(id), 'a node has a disk')
     this.#whole.crash(id)
-    let previousChain = 0
-    for (const [slot, term] of terms.split(',').map(Number).entries()) {
-      const index = slot + 1
-      const payload = utf8Encode(`${index}.${term}`)
-      const kind = entryKind.command
-      const entry = createEntry({ group: this.#options.group, index, term, kind, payload, previousChain })
-      disk.entries.push(entry)
-      previousChain = entry.chain
-    }
-    const term = Math.max(Number(namedOf(args).term ?? 0), disk.end.term)
-    disk.hardState = { term, vote: 0n, commit: 0 }
+    const given = terms === '' ? [] : terms.split(',').map(Number)
+    disk.giveLog(this.#options.group, given, Number(namedOf(args).term ?? 0))
     this.#whole.start(id, 1000)
   }
 
@@ -198,6 +197,11 @@ export class Story {
     this.#network.push(...chosen.map((message) => ({ ...message })))
   }
 
+  #receive(text: string): void {
+    const sent = this.#whole.sent.findLast((message) => describeMessage(message) === text)
+    this.#arrive(present(sent, `such a message was sent: ${text}`))
+  }
+
   /** The first messages of a link, or `last`: the newest one, which overtakes the others. */
   #takeMessages(link: string, count: string | undefined): Message[] {
     const onLink = this.#network.filter((message) => link === '' || linkOf(message) === link)
@@ -248,7 +252,7 @@ export class Story {
   }
 
   #read(node: TestNode, request: number): void {
-    this.#whole.invariants.readAsked(node, request)
+    this.#invariants.readAsked(node, request)
     this.#act(node, () => node.raft.readIndex(request))
   }
 
@@ -262,6 +266,7 @@ export class Story {
   #damage(id: NodeId, index: number): void {
     const disk = present(this.#whole.disks.get(id), 'a node has a disk')
     assert(!this.#whole.nodes.has(id), 'damage is done to a stopped node')
+    this.#invariants.damaged(id)
     let previousChain = disk.entryAt(index - 1)?.chain ?? disk.base.chain
     for (const old of disk.entries.splice(index - 1 - disk.base.index)) {
       const payload = old.index === index ? utf8Encode('rot') : old.payload

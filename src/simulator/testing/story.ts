@@ -1,6 +1,7 @@
 // A cluster of the real node in simulated machines, told step by step: what a directed test does to it and asks of it.
 import assert from 'node:assert/strict'
 import { present, SeededRandom } from '../../base/index.ts'
+import type { MaybePlace } from '../../io/index.ts'
 import { type CallResult, ClientPaths } from '../client.ts'
 import { type ClusterNode, SimulatedCluster } from '../cluster.ts'
 import type { ModelRequest } from '../kv-model.ts'
@@ -22,7 +23,13 @@ export class Story {
   /** Three nodes with files and snapshots of a few kilobytes, where `change` does not say otherwise. */
   constructor(
     seed: number,
-    change: { nodes?: number; members?: boolean; tuning?: Partial<ServerTuning> } = {},
+    change: {
+      nodes?: number
+      members?: boolean
+      healsMajority?: boolean
+      maybe?: readonly MaybePlace[]
+      tuning?: Partial<ServerTuning>
+    } = {},
   ) {
     const random = new SeededRandom(seed)
     const drawn = drawOptions(seed)
@@ -34,6 +41,10 @@ export class Story {
       appendBytesMax: 65_536,
       inflightMax: 64,
       windowBytesMax: 256,
+      flushIntervalMs: 50,
+      queueMax: 16_384,
+      uncommittedBytesMax: 1_048_576,
+      leaseCheckpointMs: 300_000,
       ...change.tuning,
     }
     const options = {
@@ -41,6 +52,8 @@ export class Story {
       nodes: change.nodes ?? 3,
       members: change.members ?? false,
       networkDelayMs: 0.5,
+      healsMajority: change.healsMajority ?? false,
+      maybe: change.maybe ?? [],
       tuning,
     }
     this.cluster = new SimulatedCluster({

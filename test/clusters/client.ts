@@ -1,0 +1,222 @@
+// One recorded client: a call, a pause, and so on; at another node when the one before refused or fell silent.
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { SeededRandom } from '../../src/base/index.ts'
+import type {
+  KeySpan,
+  LeaseRecord,
+  ModelCompare,
+  ModelRequest,
+  SimpleRequest,
+} from '../../src/simulator/index.ts'
+import { numberOf } from '../support/keys.ts'
+import type { Seat } from './cluster.ts'
+import { Connection, callDeadlineMs, isCertainlyNothing, type Recorder } from './recorder.ts'
+
+const thinkMsMax = 20
+const pauseAfterRefusalMs = 50
+const leaseTtlSeconds = 2
+const keyCount = 6
+/** Calls on one register before the next one is taken: the search over its orders stays small. */
+const registerCallsMax = 40
+
+export class RecordedClient {
+  readonly name: string
+  readonly #seats: readonly Seat[]
+  readonly #recorder: Recorder
+  readonly #random: SeededRandom
+  #connection: Connection
+  #lease: LeaseRecord | undefined
+  #values = 0
+  #registerCalls = 0
+  #isStopped = false
+
+  constructor(setup: { name: string; seats: readonly Seat[]; recorder: Recorder; random: SeededRandom }) {
+    this.name = setup.name
+    this.#seats = setup.seats
+    this.#recorder = setup.recorder
+    this.#random = setup.random
+    this.#connection = new Connection(this.#random.pick(this.#seats))
+  }
+
+  get connection(): Connection {
+    return this.#connection
+  }
+
+  stop(): void {
+    this.#isStopped = true
+  }
+
+  /** Cuts the connection under whatever is on its way. */
+  cut(): void {
+    this.#connection.close()
+  }
+
+  /** Resolves when it has stopped and its last call has ended. */
+  async run(): Promise<void> {
+    while (!this.#isStopped) {
+      if (!this.#connection.isUsable || this.#random.chance(0.02)) this.#move()
+      const isServed = await this.#act()
+      if (!isServed) this.#move()
+      await sleep(isServed ? thinkMsMax * this.#random.unit() : pauseAfterRefusalMs)
+    }
+    this.#connection.close()
+  }
+
+  #move(): void {
+    this.#connection.close()
+    this.#connection = new Connection(this.#random.pick(this.#seats))
+  }
+
+  #act(): Promise<boolean> {
+    const choice = this.#random.unit()
+    if (choice < 0.08) return this.#actOnLease()
+    if (choice < 0.1) return this.#compact()
+    if (choice < 0.2) return this.#actOnRegister()
+    return this.#actOnKeys()
+  }
+
+  async #actOnKeys(): Promise<boolean> {
+    const request = this.#drawRequest()
+    const isRange = request.kind === 'range'
+    const newest = this.#recorder.collector.contiguousRevision
+    const isOld = isRange && newest > 1 && this.#random.chance(0.1)
+    const { code } = await this.#recorder.call(this, request, {
+      isSerializable: isRange && this.#random.chance(0.3),
+      atRevision: isOld ? this.#random.between(Math.max(1, newest - 100), newest + 1) : 0,
+    })
+    // A refusal with a reason is an answer of a node that works.
+    return code === 0 || code === 5 || code === 11
+  }
+
+  /** Reads, writes and compare-and-swaps of one key that all clients share, for the search over all orders. */
+  async #actOnRegister(): Promise<boolean> {
+    const key = registerKey(Math.floor(this.#registerCalls++ / registerCallsMax))
+    const choice = this.#random.unit()
+    const value = this.#drawValue()
+    const put = { kind: 'put', key, value, lease: 0n } as const
+    const request: ModelRequest =
+      choice < 0.5
+        ? { kind: 'range', key, end: '', limit: 0 }
+        : choice < 0.8
+          ? put
+          : { kind: 'transaction', compare: [this.#drawSwap(key)], success: [put], failure: [] }
+    return (await this.#recorder.call(this, request)).code === 0
+  }
+
+  #drawSwap(key: string): ModelCompare {
+    const last = this.#recorder.calls.findLast(
+      ({ request, outcome }) => request.kind === 'put' && request.key === key && outcome.kind === 'answered',
+    )
+    const operand = last?.request.kind === 'put' ? last.request.value : 'nothing'
+    return { key, end: '', target: 'value', result: 'equal', operand }
+  }
+
+  async #compact(): Promise<boolean> {
+    const revision = this.#recorder.collector.contiguousRevision - this.#random.between(0, 20)
+    if (revision <= 1) return true
+    const { code } = await this.#connection.grpc.call('compact', { revision }, callDeadlineMs)
+    return code === 0 || code === 11
+  }
+
+  /** Grants a lease, renews it, and in the end revokes or forgets it. */
+  async #actOnLease(): Promise<boolean> {
+    const held = this.#lease
+    if (held === undefined) return this.#grant()
+    const calledAt = this.#recorder.now
+    if (this.#random.chance(0.75)) return this.#renew(held)
+    this.#lease = undefined
+    if (this.#random.chance(0.5)) return true
+    held.revokedAt = calledAt
+    return (await this.#connection.grpc.call('leaseRevoke', { ID: held.id }, callDeadlineMs)).code === 0
+  }
+
+  async #grant(): Promise<boolean> {
+    const calledAt = this.#recorder.now
+    const id = BigInt(1 + this.#recorder.leases.length)
+    const request = { ID: id, TTL: leaseTtlSeconds }
+    const recorded: LeaseRecord = { id, ttlMs: leaseTtlSeconds * 1_000, extendedAt: [], revokedAt: undefined }
+    const place = this.#recorder.leases.push(recorded) - 1
+    const answer = await this.#connection.grpc.call('leaseGrant', request, callDeadlineMs)
+    if (answer.code !== 0) return isCertainlyNothing(answer)
+    // The server may grant more than was asked for, and that is what it has promised.
+    const lease = { ...recorded, ttlMs: numberOf(answer.message.TTL) * 1_000 }
+    this.#recorder.leases[place] = lease
+    lease.extendedAt.push(calledAt)
+    this.#lease = lease
+    return true
+  }
+
+  async #renew(lease: LeaseRecord): Promise<boolean> {
+    const calledAt = this.#recorder.now
+    const stream = this.#connection.grpc.openStream('leaseKeepAlive')
+    stream.send({ ID: lease.id })
+    const answer = await stream.next(callDeadlineMs)
+    stream.close()
+    if (answer === undefined) return false
+    if (numberOf(answer.TTL) > 0) lease.extendedAt.push(calledAt)
+    else this.#lease = undefined
+    return true
+  }
+
+  #drawRequest(): ModelRequest {
+    const random = this.#random
+    const choice = random.unit()
+    if (this.#lease !== undefined && choice < 0.15) return this.#drawLeasePut(this.#lease.id)
+    if (choice < 0.45) return this.#drawPut(this.#drawKey())
+    if (choice < 0.72) return { kind: 'range', ...this.#drawSpan(), limit: random.pick([0, 0, 2]) }
+    if (choice < 0.8) return { kind: 'delete', ...this.#drawSpan() }
+    const key = this.#drawKey()
+    const steps = (): SimpleRequest[] => {
+      const list: SimpleRequest[] = []
+      if (random.chance(0.7)) list.push(this.#drawPut(key))
+      else if (random.chance(0.5)) list.push({ kind: 'delete', key, end: '' })
+      const other = this.#drawKey()
+      if (other !== key && random.chance(0.5)) list.push(this.#drawPut(other))
+      if (random.chance(0.6)) list.push({ kind: 'range', ...this.#drawSpan(), limit: 0 })
+      return list
+    }
+    return { kind: 'transaction', compare: this.#drawCompare(key), success: steps(), failure: steps() }
+  }
+
+  #drawCompare(key: string): ModelCompare[] {
+    const random = this.#random
+    const result = random.pick(['equal', 'greater', 'less', 'notEqual'] as const)
+    const compares: ModelCompare[] = [
+      { key, end: '', target: 'version', result, operand: random.between(0, 4) },
+      { key, end: '', target: 'mod', result, operand: this.#recorder.collector.contiguousRevision },
+      { key, end: '', target: 'create', result, operand: 0 },
+      { key, end: '', target: 'value', result, operand: `${this.name}.${this.#values}` },
+    ]
+    return random.chance(0.1) ? [] : [random.pick(compares)]
+  }
+
+  #drawPut(key: string): SimpleRequest {
+    return { kind: 'put', key, value: this.#drawValue(), lease: 0n }
+  }
+
+  /** Keys with a lease are apart, before all others, so that nothing but the end of the lease deletes them. */
+  #drawLeasePut(lease: bigint): SimpleRequest {
+    const key = `a${lease}.${this.#random.between(0, 2)}`
+    return { kind: 'put', key, value: this.#drawValue(), lease }
+  }
+
+  /** Never twice the same; now and then larger than a page. */
+  #drawValue(): string {
+    const padding = this.#random.chance(0.03) ? 'x'.repeat(this.#random.between(100, 5_000)) : ''
+    return `${this.name}.${++this.#values}${padding}`
+  }
+
+  #drawKey(): string {
+    return `k${this.#random.between(0, keyCount)}`
+  }
+
+  /** Of the shared keys alone: neither registers, which come after them, nor keys with a lease. */
+  #drawSpan(): KeySpan {
+    const key = this.#drawKey()
+    return { key, end: this.#random.pick(['', '', 'l', 'k4']) }
+  }
+}
+
+export function registerKey(number: number): string {
+  return `r${number}`
+}
