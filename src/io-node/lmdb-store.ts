@@ -188,10 +188,21 @@ class LmdbStore implements StoreBackend {
 
   #readSlice(database: Table, slice: Slice): { found: Pair[]; isComplete: boolean } {
     try {
-      return readSlice(database, slice)
+      const found = readSlice(database, slice)
+      this.#assureReadable()
+      return found
     } catch (error) {
       throw failureOf(error, `reading from the store ${this.#path}`)
     }
+  }
+
+  /**
+   * Once a root could not be written, lmdb answers a range with nothing instead of an error, and it does so before the
+   * commit is known to have failed. A single value is refused then, so one is asked for behind each slice.
+   */
+  #assureReadable(): void {
+    if (this.#failure !== undefined) throw this.#failure
+    if (this.#isWriting) this.#about.getBinary(formatKey)
   }
 
   /** One transaction. Resolves when it is durable. */

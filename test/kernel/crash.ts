@@ -10,6 +10,7 @@ import {
   type Lab,
   type Prepared,
   prepareLives,
+  type SweepOptions,
   type SweepResult,
   untilMsOf,
   verify,
@@ -24,6 +25,8 @@ export interface Point {
   readonly phase: number
   readonly at: number
   readonly action: Action
+  /** What stood there in the life that was counted; in another one it may be a neighbour. */
+  readonly call: string
 }
 
 export function pointName({ phase, at, action }: Point): string {
@@ -37,14 +40,20 @@ export async function sweepCrashes(lab: Lab): Promise<SweepResult> {
   const all: Point[] = []
   let boundaries = 0
   for (const phase of phases.keys()) {
-    const { calls, oddity } = await liveUntil(slots[0] as Slot, prepared, { phase, at: 0, action: 'nothing' })
+    const { calls, oddity } = await liveUntil(slots[0] as Slot, prepared, {
+      phase,
+      at: 0,
+      action: 'nothing',
+      call: '',
+    })
     if (oddity !== undefined) throw new Error(`an undisturbed life: ${oddity}`)
     boundaries += calls.length
     for (let at = 1; at <= Math.ceil(calls.length * beyond); at++) {
-      for (const action of ['kill-before', 'kill-after'] as const) all.push({ phase, at, action })
+      for (const action of ['kill-before', 'kill-after'] as const)
+        all.push({ phase, at, action, call: calls[at - 1] ?? '' })
     }
   }
-  const chosen = choosePoints(all, options.seed, options.point, pointName)
+  const chosen = choosePoints(all, options, pointName)
   const problems = await compareWithStrace(slots[0] as Slot, prepared, lab.makeDirectory('strace'))
   const kinds = new Set<string>()
   let swept = 0
@@ -118,16 +127,16 @@ export function beginPhase(slot: Slot, state: Prepared | undefined): { life: Lif
   return { life: new Life(node, structuredClone(state.history)), interposer }
 }
 
-/** All of them in an order that the seed decides, or the one that was named. */
-export function choosePoints<Any>(
+/** All of them in an order that the seed decides, or those that were asked for by name or call. */
+export function choosePoints<Any extends Point>(
   all: readonly Any[],
-  seed: number,
-  wanted: string | undefined,
+  { seed, point: name, call }: SweepOptions,
   nameOf: (point: Any) => string,
 ): Any[] {
-  if (wanted !== undefined) return all.filter((point) => nameOf(point) === wanted)
   const random = new SeededRandom(seed)
   return all
+    .filter((point) => name === undefined || nameOf(point).startsWith(name))
+    .filter((point) => call === undefined || new RegExp(call).test(point.call))
     .map((point) => ({ point, order: random.nextU32() }))
     .sort((left, right) => left.order - right.order)
     .map(({ point }) => point)

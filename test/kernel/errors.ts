@@ -39,8 +39,8 @@ const kinds: readonly { action: Action; error: 'EIO' | 'ENOSPC' | undefined }[] 
 /** What acknowledgements rest on: after an error here there is none. */
 const trusted =
   /^(write|pwrite64|pwritev|writev|fsync|fdatasync|rename|ftruncate|openat) (wal(\/|$)|store\/data\.mdb)/
-/** What lmdb does itself while it opens; an error that comes just then ends in a crash of its own: decision 3. */
-const openingStore = /^(openat|pwrite64|writev|ftruncate|fdatasync) store\//
+/** What lmdb does itself; an error there may end in a crash of its own (decision 3), which is no loss. */
+const ownWrites = /^(openat|pwrite64|writev|ftruncate|fdatasync) store\//
 const servesAgainMs = 30_000
 const failedExit = 1
 
@@ -54,14 +54,16 @@ export async function sweepErrors(lab: Lab): Promise<SweepResult> {
       phase,
       at: 0,
       action: 'nothing',
+      call: '',
       error: undefined,
     })
-    for (const kind of kinds) for (let at = 1; at <= calls.length; at++) all.push({ phase, at, ...kind })
+    for (const kind of kinds)
+      for (let at = 1; at <= calls.length; at++) all.push({ phase, at, ...kind, call: calls[at - 1] ?? '' })
   }
   const counts: Record<string, number> = { points: 0 }
   const tallies = new Map<string, number>()
   const problems: string[] = []
-  const points = choosePoints(all, options.seed, options.point, nameOf)
+  const points = choosePoints(all, options, nameOf)
   await inParallel(points, options.jobs, untilMsOf(options), async (point, worker) => {
     const slot = slots[worker] as Slot
     const outcome = await meet(slot, prepared, point)
@@ -133,7 +135,10 @@ async function ended({ life, point, interposer, problems }: Meeting): Promise<Ou
     problems.push(`it neither answers nor ends: ${exit}`)
     return 'wrong'
   }
-  if (exit.signal === 'SIGSEGV' && openingStore.test(interposer.calls()[point.at - 1] ?? '')) {
+  if (
+    (exit.signal === 'SIGSEGV' || exit.signal === 'SIGABRT') &&
+    ownWrites.test(interposer.calls()[point.at - 1] ?? '')
+  ) {
     return 'crashed in lmdb'
   }
   if (exit.code !== failedExit) {

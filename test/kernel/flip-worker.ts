@@ -2,6 +2,7 @@
 // and says what came of it. A process of its own: some damage ends the process.
 import { cpSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import type { Entry } from '../../src/raft/index.ts'
 import { flipBit } from './flip-bit.ts'
@@ -14,6 +15,8 @@ const { configFromFlags, parseFlags, realWorld, startServer } =
 const { crc32c, isQuorateError } = await load<typeof import('../../src/base/index.ts')>('src/base/index.ts')
 
 const readBytesMax = 1 << 20
+const settleMs = 5_000
+const pollMs = 5
 
 export interface Flip {
   /** The directory to copy, and where to. */
@@ -21,12 +24,14 @@ export interface Flip {
   readonly to: string
   readonly flags: readonly string[]
   /** Undefined: nothing is changed, for the answer to compare with. */
+  /** How far it applies in the end: what the leader proposes at its start comes a moment later. 0: see for yourself. */
+  readonly applied: number
   readonly change: { readonly file: string; readonly at: number; readonly bit: number } | undefined
 }
 
 /** `state`: everything a client or a peer could learn, in one line. */
 export type FlipAnswer =
-  | { readonly how: 'open'; readonly state: string; readonly isNoticed: boolean }
+  | { readonly how: 'open'; readonly state: string; readonly applied: number; readonly isNoticed: boolean }
   | { readonly how: 'refused'; readonly code: string; readonly text: string }
 
 process.on('message', (flip: Flip) => {
@@ -38,17 +43,17 @@ process.on('message', (flip: Flip) => {
 })
 process.on('disconnect', () => process.exit(0))
 
-async function answer({ from, to, flags, change }: Flip): Promise<FlipAnswer> {
+async function answer({ from, to, flags, applied, change }: Flip): Promise<FlipAnswer> {
   cpSync(from, to, { recursive: true })
   try {
     if (change !== undefined) flipBit(join(to, change.file), change.at, change.bit)
-    return await open(to, flags)
+    return await open(to, flags, applied)
   } finally {
     rmSync(to, { recursive: true, force: true })
   }
 }
 
-async function open(directory: string, flags: readonly string[]): Promise<FlipAnswer> {
+async function open(directory: string, flags: readonly string[], applied: number): Promise<FlipAnswer> {
   const config = configFromFlags(parseFlags([...flags, '--data-dir', directory], {}))
   const noticed: string[] = []
   const logger = {
@@ -65,9 +70,10 @@ async function open(directory: string, flags: readonly string[]): Promise<FlipAn
   try {
     const server = await startServer({ ...config, ...nowhere }, { failed }, world)
     try {
+      await settled(server, applied)
       const state = await describe(server)
       if (failure !== undefined) throw failure
-      return { how: 'open', state, isNoticed: noticed.length > 0 }
+      return { how: 'open', state, applied: server.core.appliedIndex, isNoticed: noticed.length > 0 }
     } finally {
       await server.stop()
     }
@@ -75,6 +81,12 @@ async function open(directory: string, flags: readonly string[]): Promise<FlipAn
     const code = isQuorateError(error) ? error.code : 'uncaught'
     return { how: 'refused', code, text: error instanceof Error ? error.message : String(error) }
   }
+}
+
+async function settled({ core }: Awaited<ReturnType<typeof startServer>>, applied: number): Promise<void> {
+  if (applied === 0) await sleep(settleMs)
+  const untilMs = performance.now() + settleMs
+  while (core.appliedIndex < applied && performance.now() < untilMs) await sleep(pollMs)
 }
 
 async function describe({ node, core }: Awaited<ReturnType<typeof startServer>>): Promise<string> {

@@ -20,7 +20,8 @@ const dataCodes: readonly string[] = [
   'format-unsupported',
 ]
 
-type Verdict = 'refused' | 'repaired' | 'harmless' | 'crashed' | 'silent'
+/** `unread`: not noticed where docs/operating says that nobody looks, in a store between an orderly stop and a start. */
+type Verdict = 'refused' | 'repaired' | 'harmless' | 'crashed' | 'unread' | 'silent'
 
 /** One directory to change bits in, and what its bytes are. */
 interface Ground {
@@ -39,26 +40,32 @@ export async function sweepFlips(lab: Lab): Promise<SweepResult> {
   lab.onEnd(() => {
     for (const worker of workers) worker.close()
   })
-  const untouched = new Map<string, string>()
+  const untouched = new Map<string, { state: string; applied: number }>()
   for (const ground of grounds) {
-    const found = await (workers[0] as FlipWorker).ask(ground.directory, undefined)
+    const found = await (workers[0] as FlipWorker).ask(ground.directory, undefined, 0)
     if (found.how !== 'open') throw new Error(`the unchanged directory ${ground.name} is refused`)
-    untouched.set(ground.name, found.state)
+    untouched.set(ground.name, found)
   }
   const random = new SeededRandom(options.seed)
   const tallies = new Map<string, Record<Verdict, number>>()
   const problems: string[] = []
   const points = options.point === undefined ? draw(grounds, random) : [parse(grounds, options.point)]
   await inParallel(points, options.jobs, untilMsOf(options), async (point, worker) => {
-    const found = await (workers[worker] as FlipWorker).ask(point.ground.directory, point)
-    const verdict = judge(found, untouched.get(point.ground.name) ?? '')
-    const tally = tallies.get(point.class) ?? { refused: 0, repaired: 0, harmless: 0, crashed: 0, silent: 0 }
+    const { state, applied } = untouched.get(point.ground.name) ?? { state: '', applied: 0 }
+    const found = await (workers[worker] as FlipWorker).ask(point.ground.directory, point, applied)
+    const verdict = judge(found, state, point.ground.name)
+    const tally = tallies.get(point.class) ?? {
+      refused: 0,
+      repaired: 0,
+      harmless: 0,
+      crashed: 0,
+      unread: 0,
+      silent: 0,
+    }
     tally[verdict]++
     tallies.set(point.class, tally)
     if (verdict === 'silent')
-      problems.push(
-        `${nameOf(point)} (${point.class}): ${JSON.stringify(found)} instead of ${untouched.get(point.ground.name)}`,
-      )
+      problems.push(`${nameOf(point)} (${point.class}): ${JSON.stringify(found)} instead of ${state}`)
     if (verdict === 'crashed' && options.isVerbose) {
       console.log(`  crashed: ${nameOf(point)} (${point.class}): ${JSON.stringify(found)}`)
     }
@@ -101,21 +108,21 @@ function draw(grounds: readonly Ground[], random: SeededRandom): FlipPoint[] {
   return points
 }
 
-function judge(found: FlipAnswer | Crash, untouched: string): Verdict {
+function judge(found: FlipAnswer | Crash, untouched: string, ground: string): Verdict {
   if (found.how === 'crashed') return 'crashed'
   if (found.how === 'refused') return dataCodes.includes(found.code) ? 'refused' : 'crashed'
-  if (found.state !== untouched) return 'silent'
+  if (found.state !== untouched) return ground === 'orderly' ? 'unread' : 'silent'
   return found.isNoticed ? 'repaired' : 'harmless'
 }
 
 function report(tallies: ReadonlyMap<string, Record<Verdict, number>>): Record<string, number> {
-  const sums = { flips: 0, refused: 0, repaired: 0, harmless: 0, crashed: 0, silent: 0 }
+  const sums = { flips: 0, refused: 0, repaired: 0, harmless: 0, crashed: 0, unread: 0, silent: 0 }
   for (const [name, tally] of [...tallies].sort(([left], [right]) => (left < right ? -1 : 1))) {
     const all = Object.values(tally).reduce((sum, count) => sum + count, 0)
     const parts = Object.entries(tally).filter(([, count]) => count > 0)
     console.log(`  ${name}: ${all} (${parts.map(([verdict, count]) => `${verdict} ${count}`).join(', ')})`)
     sums.flips += all
-    for (const verdict of ['refused', 'repaired', 'harmless', 'crashed', 'silent'] as const) {
+    for (const verdict of ['refused', 'repaired', 'harmless', 'crashed', 'unread', 'silent'] as const) {
       sums[verdict] += tally[verdict]
     }
   }
@@ -164,13 +171,13 @@ class FlipWorker {
     this.#place = place
   }
 
-  async ask(from: string, point: FlipPoint | undefined): Promise<FlipAnswer | Crash> {
+  async ask(from: string, point: FlipPoint | undefined, applied: number): Promise<FlipAnswer | Crash> {
     this.#process ??= start()
     const child = this.#process
     const change = point === undefined ? undefined : { file: point.file, at: point.at, bit: point.bit }
     // A new place each time: lmdb knows its environments by their path.
     const to = `${this.#place}-${this.#asked++}`
-    const flip: Flip = { from, to, flags: lifeFlags, change }
+    const flip: Flip = { from, to, flags: lifeFlags, applied, change }
     const found = await new Promise<FlipAnswer | Crash>((resolve) => {
       const timer = setTimeout(() => resolve({ how: 'crashed', text: 'no answer' }), answerDeadlineMs)
       const settle = (value: FlipAnswer | Crash): void => {

@@ -10,6 +10,7 @@ import { Life, newNode, phases } from './life.ts'
 import { observe, writeAgain } from './observe.ts'
 
 const shownProblemsMax = 10
+const saidMax = 2_000
 const progressMs = 30_000
 
 export interface SweepOptions {
@@ -20,6 +21,8 @@ export interface SweepOptions {
   readonly jobs: number
   /** One point of a sweep, as it was printed. */
   readonly point: string | undefined
+  /** Of crash and errors: only points at calls like this. */
+  readonly call: string | undefined
   /** What became of every kind of point, not only the sums. */
   readonly isVerbose: boolean
 }
@@ -97,7 +100,10 @@ export async function verify(node: ProcessNode, history: History): Promise<strin
     const observed = await observe(node.endpoint)
     const problems = contradictions(history, observed)
     problems.push(...(await writeAgain(node.endpoint, history, observed.revision)))
-    return problems.slice(0, shownProblemsMax)
+    if (problems.length > 0) problems.push(`it said: ${node.program.stderr.slice(-saidMax)}`)
+    return problems.length <= shownProblemsMax
+      ? problems
+      : [...problems.slice(0, shownProblemsMax), ...problems.slice(-1)]
   } catch (error) {
     return [error instanceof Error ? error.message : String(error)]
   } finally {

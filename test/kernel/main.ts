@@ -40,7 +40,8 @@ const usage = `npm run kernel -- [--only NAME,...] [--all] [--minutes N] [--seed
   --all       every point of every sweep, however long it takes
   --seed      default: from the commit
   --jobs      how many nodes live at a time (default: processors)
-  --point     one point alone, as it was printed
+  --point     one point alone, as it was printed; of crash and errors all that begin so (first-start:1)
+  --call      of crash and errors all points at calls like this: 'pwritev? wal/.*wal$'
   --tree      the processes run the sources of another tree
   --verbose   what became of every kind of point
   --json      totals go there
@@ -63,6 +64,7 @@ async function main(): Promise<number> {
     isComplete,
     jobs: given.number('jobs', availableParallelism()),
     point: given.maybe('point'),
+    call: given.maybe('call'),
     isVerbose: given.flag('verbose'),
   }
   const tree = given.maybe('tree')
