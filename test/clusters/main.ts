@@ -24,7 +24,7 @@ const usage = `npm run clusters -- [--system quorate|etcd|both] [--only NAME,...
   --faults A,B   these instead of drawn ones: ${faultKinds.join(', ')}
   --tree DIR     the sources of Quorate (default: these); a broken copy shows that the checkers fire
   --keep         keeps logs and data of a history that failed
-  --json FILE    writes the totals`
+  --json FILE    writes the totals by system, and the figures of each scenario`
 
 async function main(): Promise<number> {
   const options = new Arguments(usage)
@@ -63,7 +63,7 @@ async function main(): Promise<number> {
   for (const [name, figures] of Object.entries(totals)) console.log(describeTotals(name, figures))
   if (json !== undefined) {
     const scenarioFigures = results.map(({ name, system, figures }) => ({ name, system, figures }))
-    writeFileSync(json, `${JSON.stringify({ totals, scenarios: scenarioFigures }, undefined, 2)}\n`)
+    writeFileSync(json, `${JSON.stringify({ seed, totals, scenarios: scenarioFigures }, undefined, 2)}\n`)
   }
   return results.some((one) => one.violations.length > 0) ? 1 : 0
 }
