@@ -36,9 +36,11 @@ const kinds: readonly { action: Action; error: 'EIO' | 'ENOSPC' | undefined }[] 
   { action: 'half-once', error: undefined },
 ]
 
-/** What acknowledgements rest on: after an error here there is none. */
-const trusted =
-  /^(write|pwrite64|pwritev|writev|fsync|fdatasync|rename|ftruncate|openat) (wal(\/|$)|store\/data\.mdb)/
+/**
+ * What acknowledgements rest on: after an error here there is none. Elsewhere (a segment that is prepared, the store) the
+ * error may come to light a moment later; until then answers rest on the log, and the restart has to have them.
+ */
+const trusted = /^(pwrite64|pwritev|writev|fdatasync) wal\/(\S+\.wal|hard-state)$/
 /** What lmdb does itself; an error there may end in a crash of its own (decision 3), which is no loss. */
 const ownWrites = /^(openat|pwrite64|writev|ftruncate|fdatasync) store\//
 const servesAgainMs = 30_000

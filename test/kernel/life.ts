@@ -171,8 +171,8 @@ export class Life {
   async #lowWaterMark(): Promise<number | undefined> {
     try {
       return (await this.node.status()).group.lowWaterMark
-    } catch (error) {
-      if (!(error instanceof TypeError)) throw error
+    } catch {
+      // It ends, or its store does not answer any more and it will.
       await this.node.ended()
       return undefined
     }
