@@ -329,5 +329,8 @@ test('a member that does not lead says with its refusal that it moved no leaders
     '/etcdserverpb.Maintenance/MoveLeader',
     encodeText('MoveLeaderRequest', '{targetId: 161}'),
   )
-  assert.deepEqual([error?.message, error?.trailers.get('quorate-outcome')], ['etcdserver: not leader', 'none'])
+  assert.deepEqual(
+    [error?.message, error?.trailers.get('quorate-outcome')],
+    ['etcdserver: not leader', 'none'],
+  )
 })
