@@ -212,7 +212,7 @@ function networkFaults(
         scheduler.after(step * stepMs, () => isOver() || network.partition([from], [to], 'one-way'))
       }
       for (const [step, [from, to]] of shuffled(links, random).entries()) {
-        scheduler.after((links.length + step) * stepMs, () => network.unblock(from, to))
+        scheduler.after((links.length + step) * stepMs, () => isOver() || network.unblock(from, to))
       }
       return nothingToUndo
     },
