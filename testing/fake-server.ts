@@ -207,7 +207,8 @@ class FakeServer implements SimulatedServer {
     }
     this.#watches.add(watch)
     this.#tell(watch)
-    watch.onMessage({ kind: 'progress', revision: this.#model.revision })
+    const { revision } = this.#model
+    if (revision >= watch.request.startRevision) watch.onMessage({ kind: 'progress', revision })
   }
 
   // ---- the first member ----
