@@ -105,8 +105,6 @@ class Run {
   readonly #browsers: WatchBrowser[] = []
   readonly #operator: Operator | undefined
   readonly #violations: Violation[] = []
-  /** Who said in the end that it is one. */
-  readonly #learners = new Set<string>()
   readonly #startedFirst: number
   readonly #journal: Journal | undefined
 
@@ -260,7 +258,8 @@ class Run {
     if (this.#options.leases && last.leasedKeys.length > 0) {
       this.#report('a lease that nobody renews ends', `keys left: ${last.leasedKeys.join(', ')}`)
     }
-    const voters = this.#cluster.wholeNodes.filter(({ name }) => !this.#learners.has(name))
+    const learners = this.#learners()
+    const voters = this.#cluster.wholeNodes.filter((node) => !learners.has(node.seat?.memberId ?? 0n))
     const finals = voters.map(({ name }) => this.#watchFinally(name))
     const isTold = await scheduler.runUntil(
       () =>
@@ -296,11 +295,16 @@ class Run {
       const result = await this.#callRecorded(name, value)
       // A learner serves, but neither writes nor watches.
       const isLearner = result?.kind === 'failed' && result.code === 'learner-unsupported'
-      if (isLearner) this.#learners.add(name)
       if (result?.kind === 'answered' || isLearner) return true
       await this.#scheduler.run(100)
     }
     return false
+  }
+
+  /** As the leader lists them: one that has just joined may not know yet that it is one. */
+  #learners(): Set<bigint> {
+    const listed = this.#cluster.leader?.life?.server?.status().members ?? []
+    return new Set(listed.filter(({ isLearner }) => isLearner).map(({ id }) => id))
   }
 
   async #callRecorded(name: string, value: string): Promise<CallResult | undefined> {
