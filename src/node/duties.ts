@@ -64,8 +64,9 @@ export class Duties {
     this.#beginAfter = undefined
   }
 
+  /** Also where they rest after a pause: clocks of this leadership must not answer in the next one. */
   end(): void {
-    if (this.#isOnDuty) this.#options.machine.leader.stop()
+    this.#options.machine.leader.stop()
     this.#isOnDuty = false
   }
 
