@@ -115,10 +115,10 @@ export class Progress {
     if (this.#inflight.length === this.#inflightMax) this.#inflight.shift()
   }
 
-  /** The peer started anew: at most up to `index` it still has what it acknowledged, and it has to compare again. */
-  forget(index: number): void {
+  /** The peer started anew: it certainly has no more than up to `index`, and has to compare again from `next` on. */
+  forget(index: number, next: number): void {
     this.#match = Math.min(this.#match, index)
-    this.becomeProbe(this.#match + 1)
+    this.becomeProbe(Math.max(next, this.#match + 1))
   }
 
   /** Ticks since the snapshot was delivered, this one included. */

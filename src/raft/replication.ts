@@ -140,7 +140,7 @@ function accepted(core: Core, leadership: Leadership, peer: Progress, index: num
 
 function refused(core: Core, peer: Progress, response: AppendResponse): void {
   if (response.forget && (peer.state === 'replicate' || response.hint.index < peer.match)) {
-    peer.forget(response.hint.index)
+    forget(core, peer, response.hint)
     return
   }
   // Answers overtake each other: only a refusal of what is now believed says something.
@@ -157,6 +157,17 @@ function refused(core: Core, peer: Progress, response: AppendResponse): void {
   const agreed = highest ?? Math.min(hint.index, response.index - peer.takeStepBack())
   // Each refusal leads further back, or two logs could go on for ever comparing the same entry.
   peer.becomeProbe(Math.max(peer.match, Math.min(agreed, response.index - 1)) + 1)
+}
+
+/**
+ * The peer has no more than `hint`. Where that is an entry of this log, all up to it is there. Else (an older copy of its
+ * disk, or an entry that memory does not know) nothing is certain, and the logs are compared from there on down.
+ */
+function forget(core: Core, peer: Progress, hint: LogEnd): void {
+  const own = core.log.endAt(hint.index)
+  const isOwn = own !== undefined && own.term === hint.term && own.chain === hint.chain
+  const agreed = core.log.lastIndexWithin(hint.term, hint.index) ?? hint.index
+  peer.forget(isOwn ? hint.index : 0, agreed + 1)
 }
 
 /** Sends one append. True when another one may follow at once. */

@@ -245,7 +245,8 @@ class Run {
     const scheduler = this.#scheduler
     for (const { name } of this.#cluster.wholeNodes) {
       if (!(await this.#servesAgain(name, deadline))) {
-        this.#report('a healed cluster serves', `${name} answers no write within ${this.#options.healMs} ms`)
+        const facts = `${name} answers no write within ${this.#options.healMs} ms: ${this.#describeNodes()}`
+        this.#report('a healed cluster serves', facts)
         return
       }
     }
