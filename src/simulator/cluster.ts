@@ -521,10 +521,12 @@ export class SimulatedCluster {
 
   /** Whatever just happened, the rules of consensus hold. */
   #look(): void {
-    for (const { life } of this.nodes) {
+    for (const node of this.nodes) {
+      const { life } = node
       const raft = life?.raft
-      if (life === undefined || raft === undefined || !this.checker.hasMoved(raft, life.number)) continue
-      const all = this.nodes.flatMap((node) => node.life?.raft ?? [])
+      if (life === undefined || raft === undefined || beginsAnew(node)) continue
+      if (!this.checker.hasMoved(raft, life.number)) continue
+      const all = this.nodes.flatMap((one) => (beginsAnew(one) ? [] : (one.life?.raft ?? [])))
       this.checker.stepped(raft, life.number, all)
     }
   }
@@ -540,6 +542,14 @@ export class SimulatedCluster {
     if (this.checker.violations.length > 0) this.#journal?.broken(this.scheduler.now)
     this.scheduler.after(observeEveryMs, () => this.#observe())
   }
+}
+
+/**
+ * One that was to found a cluster alone and lost its disk founds another: it knows nobody to ask, until one of the members
+ * that it had finds it and refuses it.
+ */
+function beginsAnew({ seat }: ClusterNode): boolean {
+  return seat !== undefined && seat.wipe !== 'none' && seat.members.length === 1 && !seat.isJoining
 }
 
 function newSeat(seat: Pick<Seat, 'memberId' | 'members' | 'isJoining'>): Seat {
