@@ -135,7 +135,7 @@ function textOf(result: ModelResult, explained: Explained): string {
   const texts = steps.map((step) => {
     if (step.kind !== 'range') return describeResult(step)
     const pairs = step.pairs.map((pair) => describePair({ ...pair, createRevision: 0, modRevision: 0 }))
-    return `${step.count} ${pairs.join()}`
+    return `${step.count}${step.more ? '+' : ''} ${pairs.join()}`
   })
   return `${result.kind === 'transaction' ? result.succeeded : ''} ${texts.join('; ')}`
 }
