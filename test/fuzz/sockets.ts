@@ -33,6 +33,7 @@ const { values } = parseArgs({
 const program = join(import.meta.dirname, '../../src/cli/main.ts')
 const token = 'fuzz'
 const probeDeadlineMs = 20_000
+const stateDeadlineMs = 5_000
 /** Connections at a time; each sends one conversation and is looked at for a moment. */
 const batchSize = 16
 const lookMs = 40
@@ -130,12 +131,28 @@ class Fuzzing {
     try {
       const written = await this.#good.call('put', goodPut(this.probes), probeDeadlineMs)
       const read = await fresh.call('range', { key: bytes(goodKey(this.probes)) }, probeDeadlineMs)
-      if (written.code !== 0) this.#fail(`a put of the good client: ${written.code} ${written.text}`)
-      if (read.code !== 0) this.#fail(`a read by a new client: ${read.code} ${read.text}`)
+      if (written.code !== 0)
+        await this.#failWithState(`a put of the good client: ${written.code} ${written.text}`)
+      if (read.code !== 0) await this.#failWithState(`a read by a new client: ${read.code} ${read.text}`)
       else if (Number(read.message.count) !== 1) this.#fail('a key that was acknowledged is not there')
     } finally {
       fresh.close()
     }
+  }
+
+  /** What each node says of itself to a new client, beside what went wrong. */
+  async #failWithState(what: string): Promise<void> {
+    const states = await Promise.all(
+      this.#nodes.map(async ({ name, endpoint }) => {
+        const client = new GrpcClient(endpoint)
+        const { code, text, message } = await client.call('status', {}, stateDeadlineMs)
+        client.close()
+        const said =
+          code === 0 ? `leader ${message.leader} term ${message.raft_term} index ${message.raft_index}` : text
+        return `${name}: ${said}`
+      }),
+    )
+    this.#fail(`${what}; ${states.join('; ')}`)
   }
 
   #fail(what: string): void {
