@@ -103,10 +103,18 @@ async function runSweep(name: string, options: SweepOptions): Promise<SweepResul
   const end = (): void => lab.end()
   process.on('exit', end)
   try {
-    const result = await (sweeps[name] as (typeof sweeps)[string]).run(lab).catch((error: unknown) => {
-      const problem = error instanceof Error ? (error.stack ?? error.message) : String(error)
-      return { name, counts: {}, problems: [problem] }
-    })
+    const swept: SweepResult = await (sweeps[name] as (typeof sweeps)[string])
+      .run(lab)
+      .catch((error: unknown) => {
+        const problem = error instanceof Error ? (error.stack ?? error.message) : String(error)
+        return { name, counts: {}, problems: [problem] }
+      })
+    const { points, images, flips, stories } = swept.counts
+    const tried = points ?? images ?? flips ?? stories ?? 0
+    const result = {
+      ...swept,
+      problems: tried === 0 ? [...swept.problems, 'nothing was tried'] : swept.problems,
+    }
     const seconds = Math.round((performance.now() - startedMs) / 1_000)
     for (const problem of result.problems)
       console.log(`  ${name}: ${problem.trim().replaceAll(/\s*\n\s*/g, ' | ')}`)
