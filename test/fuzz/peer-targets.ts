@@ -24,48 +24,28 @@ import {
 } from '../../src/node/membership.ts'
 import { decodePeerMessage, encodePeerMessage, type PeerMessage } from '../../src/node/peer-codec.ts'
 import { FrameReader, frameClass, frameHeaderSize, framesOf } from '../../src/node/peer-frame.ts'
+import { end, peerMessages, route } from '../../src/node/testing/peer-messages.ts'
 import { decodeConfiguration, encodeConfiguration } from '../../src/raft/configuration.ts'
-import { createEntry, entryKind, type LogEnd } from '../../src/raft/index.ts'
+import { createEntry, entryKind } from '../../src/raft/index.ts'
 import type { FuzzTarget } from './target.ts'
 
-const route = { from: 7n, to: 9n }
-const end: LogEnd = { index: 12, term: 3, chain: 0xdeadbeef }
 const configuration = { voters: [1n, 2n], outgoing: [3n], learners: [4n], context: utf8Encode('names') }
-const snapshot = { end, configurationIndex: 5, configuration }
 const entry = createEntry({
   group: 0,
-  index: 13,
-  term: 3,
+  index: end.index + 1,
+  term: end.term,
   kind: entryKind.command,
   payload: utf8Encode('a command'),
   previousChain: end.chain,
 })
-
-const peerMessages: readonly PeerMessage[] = [
-  { kind: 'voteRequest', ...route, term: 4, pre: true, transfer: false, end },
-  { kind: 'voteResponse', ...route, term: 4, pre: false, granted: true },
-  { kind: 'appendRequest', ...route, term: 4, previous: end, commit: 11, entries: [] },
-  { kind: 'appendRequest', ...route, term: 4, previous: end, commit: 11, entries: [entry] },
-  { kind: 'appendResponse', ...route, term: 4, accepted: false, forget: true, index: 9, hint: end },
-  { kind: 'heartbeat', ...route, term: 4, commit: 2 ** 40, round: 17, context: new Uint8Array([1]) },
-  { kind: 'heartbeatResponse', ...route, term: 4, round: 17, context: new Uint8Array(0) },
-  { kind: 'readIndexRequest', ...route, term: 4, request: 5 },
-  { kind: 'readIndexResponse', ...route, term: 4, request: 5, index: 6 },
-  { kind: 'timeoutNow', ...route, term: 4 },
-  { kind: 'installSnapshot', ...route, term: 4, snapshot },
-  { kind: 'forward', high: 1, low: 0xffffffff, commands: [{ sequence: 3, command: utf8Encode('put') }] },
-  { kind: 'forwardRefused', code: 'overloaded', sequences: [3, 4, 2 ** 50] },
-  { kind: 'question', id: 8, audience: 'door', bytes: utf8Encode('ttl?') },
-  { kind: 'answer', id: 8, code: 'lease-not-found', text: 'no such lease', bytes: new Uint8Array(0) },
-  { kind: 'answer', id: 8, code: undefined, text: '', bytes: utf8Encode('42') },
-  { kind: 'snapshotRequest', end, position: 65536, bytesMax: 65536 },
-  { kind: 'snapshotPart', end, position: 65536, sizeBytes: 2 ** 33, bytes: utf8Encode('part') },
-  { kind: 'snapshotGone', end },
-  { kind: 'digest', index: 1024, digest: 2 ** 45 },
-  { kind: 'stateRequest', leastIndex: 2 ** 40 },
-  { kind: 'ping' },
-  { kind: 'pong' },
-]
+const withEntry: PeerMessage = {
+  kind: 'appendRequest',
+  ...route,
+  term: 4,
+  previous: end,
+  commit: 11,
+  entries: [entry],
+}
 
 function member(id: bigint): MemberRecord {
   return {
@@ -87,7 +67,7 @@ const directory: Directory = {
 }
 
 /** A message of each kind, encoded. */
-export const peerMessageSeeds: readonly Uint8Array[] = peerMessages.map((message) =>
+export const peerMessageSeeds: readonly Uint8Array[] = [...peerMessages, withEntry].map((message) =>
   encodePeerMessage(message).slice(),
 )
 
