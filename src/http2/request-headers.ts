@@ -56,7 +56,8 @@ function missingProblem(fields: readonly string[], seen: ReadonlySet<string>): s
   return undefined
 }
 
-function fieldProblem(name: string, value: string): string | undefined {
+/** Why no message can have that field (RFC 9113, sections 8.2.1 and 8.2.2). */
+export function fieldProblem(name: string, value: string): string | undefined {
   if (!isFieldName(name)) return `${JSON.stringify(name)} is no name of a field`
   if (connectionFields.has(name)) return `${name} belongs to HTTP/1`
   if (name === 'te' && value !== 'trailers') return `te: ${JSON.stringify(value)}`
