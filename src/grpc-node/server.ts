@@ -13,8 +13,8 @@ const keepAliveMs = 15_000
 
 export interface GrpcServerOptions {
   readonly services: GrpcServices
-  /** Who speaks HTTP/2: this project's own rooms (the default), or Node's library. */
-  readonly transport?: 'own' | 'node'
+  /** Who speaks HTTP/2: the room http2 (the default), or the library of Node. */
+  readonly http2Library?: 'own' | 'node'
   readonly logger: Logger
   readonly limits?: Partial<GrpcLimits>
   /** Answers HTTP/1 requests on the same port. Without it such connections are closed. */
@@ -43,7 +43,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   const { services, logger, onHttp1Request } = options
   const limits: GrpcLimits = { ...defaultLimits, ...options.limits }
   const counts = { connections: 0, refused: 0 }
-  const transport = (options.transport ?? 'own') === 'own' ? ownTransport : nodeTransport
+  const transport = options.http2Library === 'node' ? nodeTransport : ownTransport
   const { startSession, calls } = transport(services, limits, logger)
   const shared: Shared = { limits, logger, startSession, counts, onHttp1Request }
   return {

@@ -58,7 +58,6 @@ export const clientPreface: Uint8Array = Uint8Array.from('PRI * HTTP/2.0\r\n\r\n
 export const frameBytesMax = 16_384
 export const initialWindowBytes = 65_535
 export const windowBytesMax = 0x7fff_ffff
-export const streamIdMax = 0x7fff_ffff
 
 export function readU31(bytes: Uint8Array, at: number): number {
   return readU32(bytes, at) & 0x7fff_ffff
