@@ -882,7 +882,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       appliedEnd: () => this.#appliedEnd,
       durableIndex: () => this.#flusher.durableIndex,
       lossCount: () => this.#repair.count,
-      isSending: () => this.#transfer.isSending,
+      needsLog: (index) => this.#transfer.needsLog(index, (peer) => this.#raft.progress().get(peer)?.match),
       isReplacing: () => this.#isReplacing,
       isAwaited: (index) => this.#storage.awaits(index),
       isStopped: () => this.#isStopped,
