@@ -15,6 +15,8 @@ import { RecordedWatcher } from './watcher.ts'
 
 export interface SessionResult {
   readonly answered: number
+  /** Of the answered calls those that are no reads. */
+  readonly acknowledgedWrites: number
   readonly failed: number
   readonly unknown: number
   readonly revisions: number
@@ -316,6 +318,9 @@ export class Session {
     }
     return {
       answered: count('answered'),
+      acknowledgedWrites: calls.filter(
+        ({ outcome, request }) => outcome.kind === 'answered' && request.kind !== 'range',
+      ).length,
       failed: count('failed'),
       unknown: count('unknown'),
       revisions: log.length,
