@@ -2,7 +2,6 @@
 // in them.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Seat } from './cluster.ts'
-import { probeKeys } from './judge.ts'
 import { Connection, type Recorder } from './recorder.ts'
 
 const patienceMs = 500
@@ -28,7 +27,7 @@ export class Probe {
     let connection = new Connection(this.#seat)
     for (let number = 1; !this.#isStopped; number++) {
       const value = `${this.name} ${number}`
-      const request = { kind: 'put', key: `${probeKeys}${this.#seat.place}`, value, lease: 0n } as const
+      const request = { kind: 'put', key: `p${this.#seat.place}`, value, lease: 0n } as const
       const client = { name: this.name, connection }
       const answer = await this.#recorder.call(client, request, { deadlineMs: patienceMs })
       if (answer.code !== 0) {
