@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
-import { countRun, type Figures } from '../../testing/totals.ts'
+import { countRuns, type Figures } from '../../testing/totals.ts'
 import { Arguments } from '../support/arguments.ts'
 import { fillCompileCache, type System } from './cluster.ts'
 import { Laboratory, missingHere } from './laboratory.ts'
@@ -82,7 +82,8 @@ async function main(): Promise<number> {
     writeFileSync(json, `${JSON.stringify({ seed, totals, scenarios: scenarioFigures }, undefined, 2)}\n`)
   }
   const realHours = (performance.now() - startedAt) / 3_600_000 / systems.length
-  if (counts) for (const one of systems) countRun(`clusters of ${one}`, { ...totals[one], realHours })
+  const rows = systems.map((one) => [`clusters of ${one}`, { ...totals[one], realHours }] as const)
+  if (counts) countRuns(Object.fromEntries(rows))
   // What was judged until then is counted and shown.
   if (failure !== undefined) throw failure
   return results.some((one) => one.violations.length > 0) ? 1 : 0
