@@ -1,12 +1,13 @@
 // One recorded client: a call, a pause, and so on; at another node when the one before refused or fell silent.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { SeededRandom } from '../../src/base/index.ts'
-import type {
-  KeySpan,
-  LeaseRecord,
-  ModelCompare,
-  ModelRequest,
-  SimpleRequest,
+import {
+  type KeySpan,
+  type LeaseRecord,
+  type ModelCompare,
+  type ModelRequest,
+  recordLease,
+  type SimpleRequest,
 } from '../../src/simulator/index.ts'
 import { numberOf } from '../support/keys.ts'
 import type { Seat } from './cluster.ts'
@@ -131,7 +132,8 @@ export class RecordedClient {
     const held = this.#lease
     if (held === undefined) return this.#grant()
     const calledAt = this.#recorder.now
-    if (this.#random.chance(0.75)) return this.#renew(held)
+    if (this.#random.chance(0.65)) return this.#renew(held)
+    if (this.#random.chance(0.3)) return this.#askRemaining(held)
     this.#lease = undefined
     if (this.#random.chance(0.5)) return true
     held.revokedAt = calledAt
@@ -142,13 +144,13 @@ export class RecordedClient {
     const calledAt = this.#recorder.now
     const id = BigInt(1 + this.#recorder.leases.length)
     const request = { ID: id, TTL: leaseTtlSeconds }
-    const recorded: LeaseRecord = { id, ttlMs: leaseTtlSeconds * 1_000, extendedAt: [], revokedAt: undefined }
-    const place = this.#recorder.leases.push(recorded) - 1
+    const lease = recordLease(id, leaseTtlSeconds * 1_000)
+    this.#recorder.leases.push(lease)
+    lease.maybeExtendedAt.push(calledAt)
     const answer = await this.#connection.grpc.call('leaseGrant', request, callDeadlineMs)
     if (answer.code !== 0) return isCertainlyNothing(answer)
     // The server may grant more than was asked for, and that is what it has promised.
-    const lease = { ...recorded, ttlMs: numberOf(answer.message.TTL) * 1_000 }
-    this.#recorder.leases[place] = lease
+    lease.ttlMs = numberOf(answer.message.TTL) * 1_000
     lease.extendedAt.push(calledAt)
     this.#lease = lease
     return true
@@ -157,12 +159,24 @@ export class RecordedClient {
   async #renew(lease: LeaseRecord): Promise<boolean> {
     const calledAt = this.#recorder.now
     const stream = this.#connection.grpc.openStream('leaseKeepAlive')
+    lease.maybeExtendedAt.push(calledAt)
     stream.send({ ID: lease.id })
     const answer = await stream.next(callDeadlineMs)
     stream.close()
     if (answer === undefined) return false
-    if (numberOf(answer.TTL) > 0) lease.extendedAt.push(calledAt)
-    else this.#lease = undefined
+    this.#recorder.renewed(lease, calledAt, numberOf(answer.TTL))
+    if (lease.goneAt.length > 0) this.#lease = undefined
+    return true
+  }
+
+  async #askRemaining(lease: LeaseRecord): Promise<boolean> {
+    const answer = await this.#connection.grpc.call('leaseTimeToLive', { ID: lease.id }, callDeadlineMs)
+    if (answer.code !== 0) return false
+    const { TTL, grantedTTL } = answer.message
+    if (numberOf(TTL) < 0) {
+      lease.goneAt.push(this.#recorder.now)
+      this.#lease = undefined
+    } else lease.told.push({ remainingMs: 1_000 * numberOf(TTL), grantedMs: 1_000 * numberOf(grantedTTL) })
     return true
   }
 
