@@ -63,7 +63,7 @@ export interface SessionSetup {
 }
 
 /** Generous: that it comes back is asked here; how soon is the matter of the directed scenarios. */
-const healDeadlineMs = 30_000
+const healDeadlineMs = 120_000
 
 /** Starts a cluster and its clients, lets the script do what it likes, heals, and judges. */
 export async function runSession(
