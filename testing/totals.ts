@@ -50,9 +50,16 @@ export function addToTotals(name: string, addition: Addition, path: string = tot
 
 /** Adds a run of now and of this tree. */
 export function countRun(name: string, figures: Figures, path: string = totalsPath): void {
+  countRuns({ [name]: figures }, path)
+}
+
+/** Adds one run of several rows: the tree is looked at before the file, which is part of it, changes. */
+export function countRuns(rows: Readonly<Record<string, Figures>>, path: string = totalsPath): void {
   const { commit, dirty } = describeCommit()
   const date = new Date().toISOString().slice(0, 10)
-  addToTotals(name, { figures, commit: dirty ? `${commit} (changed)` : commit, date }, path)
+  for (const [name, figures] of Object.entries(rows)) {
+    addToTotals(name, { figures, commit: dirty ? `${commit} (changed)` : commit, date }, path)
+  }
 }
 
 /** What the file holds; without a file, no rows. */
