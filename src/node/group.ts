@@ -223,6 +223,11 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     return this.#members.directory
   }
 
+  /** That of `status`. */
+  get configurationIndex(): number {
+    return this.#install.isInstalling ? 0 : this.#members.index
+  }
+
   propose(command: Uint8Array, options: CallOptions): Promise<Proposed<Result>> {
     return this.#proposals.propose(command, options)
   }
@@ -321,7 +326,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       appliedIndex: this.#machine.appliedIndex,
       durableAppliedIndex: this.#flusher.durableIndex,
       lowWaterMark: this.#writer.lowWaterMark,
-      configurationIndex: this.#install.isInstalling ? 0 : this.#members.index,
+      configurationIndex: this.configurationIndex,
       digest: this.#machine.digest,
       clusterVersion: this.#members.directory.clusterVersion,
       peers: raft.progress(),

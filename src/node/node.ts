@@ -99,6 +99,8 @@ export interface QuorateNode<Result> {
   readonly group: Group<Result>
   /** What consensus is at, live, for whoever checks its rules from outside. */
   readonly raft: RaftView
+  /** As the status of the group has it, which is dearer to make. */
+  readonly configurationIndex: number
   readonly log: WriteAheadLog
   readonly name: string
   /** Where peers really reach this node; undefined when it does not listen. */
@@ -233,6 +235,10 @@ class RunningNode<Result> implements QuorateNode<Result> {
   get group(): ReplicatedGroup<Result> {
     if (this.#group === undefined) throw new QuorateError('stopped', 'the node is not open')
     return this.#group
+  }
+
+  get configurationIndex(): number {
+    return this.group.configurationIndex
   }
 
   get raft(): RaftView {

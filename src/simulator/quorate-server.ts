@@ -188,6 +188,7 @@ function buildOf(core: ConsistentCore, commandVersion: number): ConsistentCore {
 class QuorateUnderSimulation implements SimulatedServer {
   readonly stopped: Promise<unknown>
   readonly #node: QuorateNode<Applied>
+  readonly #core: ConsistentCore
   readonly #client: EtcdClient
   readonly #time: Time
   /** Cancel the calls that are under way. */
@@ -203,6 +204,7 @@ class QuorateUnderSimulation implements SimulatedServer {
   ) {
     const { time, entropy } = world
     this.#node = node
+    this.#core = core
     this.#time = time
     this.stopped = stopped
     const services = createEtcdServices({
@@ -253,8 +255,9 @@ class QuorateUnderSimulation implements SimulatedServer {
   }
 
   status(): ReturnType<SimulatedServer['status']> {
-    const { group } = this.#node
-    const { role, term, commitIndex, appliedIndex, lastIndex, digest, configurationIndex } = group.status()
+    const { configurationIndex, raft } = this.#node
+    const { role, term, commitIndex, lastIndex } = raft
+    const { appliedIndex, digest } = this.#core
     // One that joins begins with the members it was told, which are newer than what it has applied.
     const members = configurationIndex === 0 ? undefined : this.#listedAt(configurationIndex)
     const isLeader = role === 'leader'
