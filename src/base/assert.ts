@@ -3,9 +3,12 @@ export class AssertionError extends Error {
   override readonly name = 'AssertionError'
 }
 
-/** Stops the program with `text` when `condition` is false. Always on, also in production. */
-export function assert(condition: boolean, text: string): asserts condition {
-  if (!condition) throw new AssertionError(text)
+/**
+ * Stops the program with `text` when `condition` is false. Always on, also in production. A text that is put together costs
+ * more than the question: where it is asked often, `text` is a function.
+ */
+export function assert(condition: boolean, text: string | (() => string)): asserts condition {
+  if (!condition) throw new AssertionError(typeof text === 'string' ? text : text())
 }
 
 /** The value itself, once it is certain that it is there. */

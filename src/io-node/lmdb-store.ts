@@ -151,7 +151,7 @@ class LmdbStore implements StoreBackend {
       for (const { key, value } of changes) {
         assert(
           key.length > 0 && key.length <= keySizeMax,
-          `a key has 1 to ${keySizeMax} bytes, not ${key.length}`,
+          () => `a key has 1 to ${keySizeMax} bytes, not ${key.length}`,
         )
         needed += operationBytes + 2 * (value?.length ?? 0)
       }

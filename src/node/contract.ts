@@ -78,7 +78,15 @@ export interface Group<Result> {
   status(): GroupStatus
 }
 
-export interface GroupStatus {
+/** How far a group is beside what consensus says. */
+export interface GroupMarks {
+  readonly durableAppliedIndex: number
+  readonly lowWaterMark: number
+  /** Index of the entry that brought the members as they are applied; 0: of the start, or a snapshot replaces them. */
+  readonly configurationIndex: number
+}
+
+export interface GroupStatus extends GroupMarks {
   readonly role: Role
   readonly term: number
   readonly leader: NodeId
@@ -88,10 +96,6 @@ export interface GroupStatus {
   readonly durableIndex: number
   readonly commitIndex: number
   readonly appliedIndex: number
-  readonly durableAppliedIndex: number
-  readonly lowWaterMark: number
-  /** Index of the entry that brought the members as they are applied; 0: of the start, or a snapshot replaces them. */
-  readonly configurationIndex: number
   readonly digest: number
   /** The command version that all members understand. */
   readonly clusterVersion: number

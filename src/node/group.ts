@@ -28,7 +28,7 @@ import type { StoreBackend } from '../store/index.ts'
 import type { WriteAheadLog } from '../write-ahead-log/index.ts'
 import { AppliedMembers } from './applied-members.ts'
 import { AppliedWaiters } from './applied-waiters.ts'
-import type { CallOptions, Group, GroupStatus, Member, Proposed } from './contract.ts'
+import type { CallOptions, Group, GroupMarks, GroupStatus, Member, Proposed } from './contract.ts'
 import { Duties } from './duties.ts'
 import { decodeEnvelope, type Incarnation } from './envelope.ts'
 import { MemberChanges } from './member-changes.ts'
@@ -223,6 +223,14 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     return this.#members.directory
   }
 
+  get marks(): GroupMarks {
+    return {
+      durableAppliedIndex: this.#flusher.durableIndex,
+      lowWaterMark: this.#writer.lowWaterMark,
+      configurationIndex: this.#install.isInstalling ? 0 : this.#members.index,
+    }
+  }
+
   propose(command: Uint8Array, options: CallOptions): Promise<Proposed<Result>> {
     return this.#proposals.propose(command, options)
   }
@@ -319,9 +327,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       durableIndex: raft.durableIndex,
       commitIndex: raft.commitIndex,
       appliedIndex: this.#machine.appliedIndex,
-      durableAppliedIndex: this.#flusher.durableIndex,
-      lowWaterMark: this.#writer.lowWaterMark,
-      configurationIndex: this.#install.isInstalling ? 0 : this.#members.index,
+      ...this.marks,
       digest: this.#machine.digest,
       clusterVersion: this.#members.directory.clusterVersion,
       peers: raft.progress(),

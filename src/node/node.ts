@@ -23,7 +23,7 @@ import type { Configuration, RaftView } from '../raft/index.ts'
 import { openSnapshotStore } from '../snapshot/index.ts'
 import type { StoreBackend } from '../store/index.ts'
 import { openWriteAheadLog, type WriteAheadLog } from '../write-ahead-log/index.ts'
-import type { CallOptions, Group } from './contract.ts'
+import type { CallOptions, Group, GroupMarks } from './contract.ts'
 import { clearMark, hasMark, setMark } from './directory-marks.ts'
 import { ReplicatedGroup } from './group.ts'
 import type { Hello, RefusalReason, WhoAmI, YouAre } from './handshake.ts'
@@ -99,6 +99,8 @@ export interface QuorateNode<Result> {
   readonly group: Group<Result>
   /** What consensus is at, live, for whoever checks its rules from outside. */
   readonly raft: RaftView
+  /** A part of the group's status, which is dearer to make. */
+  readonly marks: GroupMarks
   readonly log: WriteAheadLog
   readonly name: string
   /** Where peers really reach this node; undefined when it does not listen. */
@@ -233,6 +235,10 @@ class RunningNode<Result> implements QuorateNode<Result> {
   get group(): ReplicatedGroup<Result> {
     if (this.#group === undefined) throw new QuorateError('stopped', 'the node is not open')
     return this.#group
+  }
+
+  get marks(): GroupMarks {
+    return this.group.marks
   }
 
   get raft(): RaftView {

@@ -34,42 +34,48 @@ export interface Committed {
 
 /** Between two looks at one life of a node. */
 export function checkStep(before: Marks, now: RaftView): void {
-  assert(now.term >= before.term, `the term of node ${now.id} never moves back`)
+  assert(now.term >= before.term, () => `the term of node ${now.id} never moves back`)
   const keepsVote = now.term > before.term || before.vote === 0n || now.vote === before.vote
-  assert(keepsVote, `node ${now.id} votes once in term ${now.term}`)
-  assert(now.commitIndex >= before.commitIndex, `the commit index of node ${now.id} never moves back`)
+  assert(keepsVote, () => `node ${now.id} votes once in term ${now.term}`)
+  assert(now.commitIndex >= before.commitIndex, () => `the commit index of node ${now.id} never moves back`)
 }
 
 /** One node by itself. */
 export function checkNode(node: RaftView, inflightMax: number): void {
   const { id, commitIndex, appliedIndex, durableIndex, lastIndex } = node
-  assert(commitIndex <= lastIndex && durableIndex <= lastIndex, `the marks of node ${id} lie in its log`)
-  assert(appliedIndex <= commitIndex, `node ${id} applies only what is committed`)
-  assert(node.durableState.term <= node.term, `node ${id} knows the term that its disk has`)
+  assert(
+    commitIndex <= lastIndex && durableIndex <= lastIndex,
+    () => `the marks of node ${id} lie in its log`,
+  )
+  assert(appliedIndex <= commitIndex, () => `node ${id} applies only what is committed`)
+  assert(node.durableState.term <= node.term, () => `node ${id} knows the term that its disk has`)
   const { configurations } = node
   for (let i = 1; i < configurations.length; i++) {
     const [older, newer] = [configurations[i - 1], configurations[i]]
     const areSafe = overlap(present(older, 'older').configuration, present(newer, 'newer').configuration)
-    assert(areSafe, `configurations that follow each other at node ${id} share a voter of every majority`)
+    assert(
+      areSafe,
+      () => `configurations that follow each other at node ${id} share a voter of every majority`,
+    )
   }
   if (node.role !== 'leader') return
   for (const peer of node.progress().values()) {
-    assert(peer.inflight <= inflightMax, `appends of node ${id} without an answer are bounded`)
-    assert(peer.match <= lastIndex, `a peer of node ${id} matches only what the leader has`)
+    assert(peer.inflight <= inflightMax, () => `appends of node ${id} without an answer are bounded`)
+    assert(peer.match <= lastIndex, () => `a peer of node ${id} matches only what the leader has`)
   }
 }
 
 /** Two nodes at one moment: one leader a term, and equal logs wherever index and term are equal from `first` on. */
 export function checkPair(one: RaftView, other: RaftView, first: number): void {
   const areRivals = one.role === 'leader' && other.role === 'leader' && one.term === other.term
-  assert(!areRivals, `term ${one.term} has one leader, not ${one.id} and ${other.id}`)
+  assert(!areRivals, () => `term ${one.term} has one leader, not ${one.id} and ${other.id}`)
   const last = Math.min(one.lastIndex, other.lastIndex)
   for (let index = first; index <= last; index++) {
     const [own, others] = [one.endAt(index), other.endAt(index)]
     if (own === undefined || own.term !== others?.term) continue
     assert(
       own.chain === others.chain,
-      `entry ${index}/${own.term} of ${one.id} and ${other.id} has one history`,
+      () => `entry ${index}/${own.term} of ${one.id} and ${other.id} has one history`,
     )
   }
 }
@@ -80,11 +86,15 @@ export function checkPair(one: RaftView, other: RaftView, first: number): void {
  */
 export function checkCommitted(node: RaftView, committed: Committed): void {
   const { id, commitIndex } = node
-  assert(commitIndex <= committed.lastIndex, `what node ${id} takes for committed a leader has committed`)
+  assert(
+    commitIndex <= committed.lastIndex,
+    () => `what node ${id} takes for committed a leader has committed`,
+  )
   checkHistory(node, committed, commitIndex)
   if (node.role === 'leader') {
     const needed = committed.lastIndexBefore(node.term)
-    const isComplete = `leader ${id} of term ${node.term} has what was committed up to ${needed}`
+    const isComplete = (): string =>
+      `leader ${id} of term ${node.term} has what was committed up to ${needed}`
     assert(needed <= node.lastIndex, isComplete)
     checkHistory(node, committed, needed)
   }
@@ -95,7 +105,7 @@ export function checkCommitted(node: RaftView, committed: Committed): void {
       (index <= committed.lastIndex && node.endAt(index)?.chain === committed.chainAt(index))
     if (!isCommitted) openCount++
   }
-  assert(openCount <= 1, `the log of node ${id} has one change under way`)
+  assert(openCount <= 1, () => `the log of node ${id} has one change under way`)
 }
 
 /** What a message claims of its sender is on the sender's disk at the moment it leaves. */
@@ -105,14 +115,14 @@ export function checkMessage(message: Message, disk: { hardState: HardState; end
   const isVote = message.kind === 'voteRequest' || message.kind === 'voteResponse'
   assert(
     (isVote && message.pre) || term <= hardState.term,
-    `the term of a message of node ${from} is durable`,
+    () => `the term of a message of node ${from} is durable`,
   )
   const candidate = candidateOf(message)
   if (candidate !== undefined && term === hardState.term) {
-    assert(hardState.vote === candidate, `the vote of node ${from} in term ${term} is durable`)
+    assert(hardState.vote === candidate, () => `the vote of node ${from} in term ${term} is durable`)
   }
   if (message.kind === 'appendResponse' && message.accepted) {
-    assert(message.index <= end.index, `node ${from} acknowledges only what is durable`)
+    assert(message.index <= end.index, () => `node ${from} acknowledges only what is durable`)
   }
 }
 
@@ -144,7 +154,7 @@ function checkHistory(node: RaftView, committed: Committed, index: number): void
   const own = node.endAt(index)?.chain
   const known = committed.chainAt(index)
   if (own === undefined || known === undefined) return
-  assert(own === known, `entry ${index} of node ${node.id} is the one that was committed`)
+  assert(own === known, () => `entry ${index} of node ${node.id} is the one that was committed`)
 }
 
 /** A step may have been a leader's last; what it committed in it counts all the same. */
@@ -221,13 +231,13 @@ export class Past implements Committed {
   /** Node `id` told somebody, or wrote down, for whom it votes. */
   voted(id: NodeId, term: number, candidate: NodeId): void {
     const before = this.#votes.get(`${id}/${term}`) ?? candidate
-    assert(before === candidate, `node ${id} votes once in term ${term}`)
+    assert(before === candidate, () => `node ${id} votes once in term ${term}`)
     this.#votes.set(`${id}/${term}`, candidate)
   }
 
   #noteLeader(term: number, id: NodeId): void {
     const before = this.#leaders.get(term) ?? id
-    assert(before === id, `term ${term} has one leader, not ${before} and ${id}`)
+    assert(before === id, () => `term ${term} has one leader, not ${before} and ${id}`)
     this.#leaders.set(term, id)
   }
 

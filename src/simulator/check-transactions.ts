@@ -76,8 +76,8 @@ interface Write {
 class TransactionChecker {
   readonly #log: readonly RevisionRecord[]
   readonly #graph = new Graph<EdgeKind>()
-  /** By node; undefined: a moment between calls. */
-  readonly #names: (string | undefined)[] = []
+  /** By node; undefined: a moment between calls. Only a fault needs the text. */
+  readonly #names: ((() => string) | undefined)[] = []
   readonly #transactions: readonly Transaction[]
   /** What an unrecorded client or the end of a lease wrote, by revision. */
   readonly #strangers = new Map<number, number>()
@@ -96,7 +96,7 @@ class TransactionChecker {
   constructor({ calls, log }: TransactionHistory) {
     this.#log = log
     this.#transactions = calls.map((call) => {
-      return { call, node: this.#addNode(describeCall(call)), steps: stepsOfCall(call) }
+      return { call, node: this.#addNode(() => describeCall(call)), steps: stepsOfCall(call) }
     })
     for (const transaction of this.#transactions) {
       for (const key of transaction.steps.keeps) this.#keptKeys.add(key)
@@ -117,7 +117,7 @@ class TransactionChecker {
     return this.#violations
   }
 
-  #addNode(name?: string): number {
+  #addNode(name?: () => string): number {
     this.#names.push(name)
     return this.#graph.addNode()
   }
@@ -141,12 +141,13 @@ class TransactionChecker {
       for (const { key, revision, value } of steps.reads) {
         if (value === undefined) continue
         this.#judgeRead(call, key, value)
-        if (revision !== undefined) this.#see(key, value, revision, describeCall(call))
+        if (revision !== undefined) this.#see(key, value, revision, () => describeCall(call))
       }
     }
     for (const { revision, events } of this.#log) {
       for (const event of events) {
-        if (event.kind === 'put') this.#see(event.pair.key, event.pair.value, revision, 'those who watched')
+        if (event.kind === 'put')
+          this.#see(event.pair.key, event.pair.value, revision, () => 'those who watched')
       }
     }
     const deleters = new Map<number, Transaction>()
@@ -155,7 +156,7 @@ class TransactionChecker {
       if (call.outcome.kind !== 'answered') continue
       const { revision } = call.outcome
       for (const { key, value, state } of steps.puts) {
-        if (state === 'written') this.#see(key, value, revision, 'the client that wrote it')
+        if (state === 'written') this.#see(key, value, revision, () => 'the client that wrote it')
       }
       if (steps.deletions.length > 0) deleters.set(revision, transaction)
       for (const { key, end } of steps.deletions) {
@@ -180,7 +181,7 @@ class TransactionChecker {
   }
 
   /** Somebody says that this value was written at this revision. */
-  #see(key: string, value: string, revision: number, seenBy: string): void {
+  #see(key: string, value: string, revision: number, seenBy: () => string): void {
     if (this.#keptKeys.has(key)) {
       const writer = this.#writersByRevision.get(revision) ?? this.#stranger(revision)
       this.#addVersion(key, { revision, writer, isDeletion: false })
@@ -189,7 +190,7 @@ class TransactionChecker {
     const write = this.#writes.get(nameOf(key, value))
     if (write?.revision !== undefined) {
       if (write.revision === revision) return
-      const facts = `${key}=${value} has revision ${write.revision}, but ${revision} for ${seenBy}`
+      const facts = `${key}=${value} has revision ${write.revision}, but ${revision} for ${seenBy()}`
       this.#report('version', facts)
       return
     }
@@ -204,14 +205,14 @@ class TransactionChecker {
     const other = versions.get(version.revision)
     if (other === undefined) versions.set(version.revision, version)
     else if (other.writer !== version.writer) {
-      const names = [other.writer, version.writer].map((node) => this.#names[node])
+      const names = [other.writer, version.writer].map((node) => this.#names[node]?.())
       this.#report('version', `${key} at ${version.revision} is of ${names.join(' and of ')}`)
     }
     if (version.isDeletion) this.#deletedKeys.add(key)
   }
 
   #stranger(revision: number): number {
-    const node = this.#strangers.get(revision) ?? this.#addNode(`whoever wrote revision ${revision}`)
+    const node = this.#strangers.get(revision) ?? this.#addNode(() => `whoever wrote revision ${revision}`)
     this.#strangers.set(revision, node)
     return node
   }
@@ -321,7 +322,7 @@ class TransactionChecker {
       if (edge.cost === 1) label = `${edge.kind} ${edge.label}`
       if (this.#names[edge.to] !== undefined) path += ` -${label}-> ${shortNameOf(edge.to)}`
     }
-    const calls = [...names].map(([node, name]) => `${name} is ${this.#names[node]}`)
+    const calls = [...names].map(([node, name]) => `${name} is ${this.#names[node]?.()}`)
     return `${path}; ${calls.join('; ')}`
   }
 }

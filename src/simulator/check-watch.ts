@@ -213,19 +213,19 @@ class WatchChecker {
   #takeEvent(one: ToldEvent): Fault | undefined {
     const { request } = this.#watch
     const wanted = this.#expected()
-    const instead = wanted === undefined ? '' : `, expected ${describeTold(wanted)}`
+    const instead = (): string => (wanted === undefined ? '' : `, expected ${describeTold(wanted)}`)
     if (!matches(one.event, request)) return ['filter', `${describeTold(one)} was not asked for`]
     if (one.revision < this.#start) return ['future', `${describeTold(one)} is before ${this.#start}`]
     if (one.revision < this.#latest) return ['ordered', `${describeTold(one)} came after ${this.#latest}`]
     if (one.revision <= this.#marked)
       return ['bookmarkable', `${describeTold(one)} came after mark ${this.#marked}`]
     const place = this.#log.find(one)
-    if (place === undefined) return ['true', `${describeTold(one)} is not in the log${instead}`]
+    if (place === undefined) return ['true', `${describeTold(one)} is not in the log${instead()}`]
     if (wanted === undefined || place < this.#place) return ['unique', `${describeTold(one)} came twice`]
     if (place > this.#place)
-      return [this.#latest === 0 ? 'resumable' : 'reliable', `${describeTold(one)}${instead}`]
+      return [this.#latest === 0 ? 'resumable' : 'reliable', `${describeTold(one)}${instead()}`]
     if (describeEvent(one.event) !== describeEvent(wanted.event)) {
-      return ['created or modified', `${describeTold(one)}${instead}`]
+      return ['created or modified', `${describeTold(one)}${instead()}`]
     }
     const previous = request.previous ? wanted.previous : undefined
     const text = (pair: ModelPair | undefined): string => (pair === undefined ? 'none' : describePair(pair))

@@ -16,8 +16,10 @@ export const peerPort = 2380
 const spareMachines = 2
 /** How a server says that it found its files damaged. */
 const damageCodes = ['data-damaged', 'data-wrong-cluster', 'format-unsupported'] as const
-/** How often every running server is asked for its status. */
-const observeEveryMs = 10
+/** How often every running server is asked for its status, whether it moved or not. */
+const observeEveryMs = 100
+/** The same where no raft tells when a server moves. */
+const observeBlindEveryMs = 10
 /** A server that has not ended in order by then is killed. */
 const stopTimeoutMs = 3_000
 /** How often a place does the rare thing, where it is switched on; those that cost much time do it less often. */
@@ -127,7 +129,7 @@ export class SimulatedCluster {
       const whole = { isDamaged: false, isLost: false, isLeftOut: false }
       return { name, machine, life: undefined, ...whole, version: 1, lives: 0, seat }
     })
-    this.#observe()
+    this.#observeAll()
     scheduler.afterEach(() => this.#look())
   }
 
@@ -533,28 +535,38 @@ export class SimulatedCluster {
     this.marks.set(event, (this.marks.get(event) ?? 0) + 1)
   }
 
-  /** Whatever just happened, the rules of consensus hold. */
+  /**
+   * Whatever just happened, the rules of consensus hold, and equal places have equal states. Only a program to which
+   * something was delivered can have moved.
+   */
   #look(): void {
     for (const node of this.nodes) {
+      if (!node.machine.takeActivity()) continue
       const { life } = node
       const raft = life?.raft
       if (life === undefined || raft === undefined || beginsAnew(node)) continue
       if (!this.checker.hasMoved(raft, life.number)) continue
       const all = this.nodes.flatMap((one) => (beginsAnew(one) ? [] : (one.life?.raft ?? [])))
       this.checker.stepped(raft, life.number, all)
+      this.#observe(life)
     }
   }
 
-  #observe(): void {
-    for (const { life } of this.nodes) {
-      if (life?.server === undefined) continue
-      const { node, number, server } = life
-      // A paused server cannot say anything.
-      if (node.machine.isPaused) continue
-      this.checker.observe(node.name, number, server.status())
-    }
+  #observe({ node, number, server }: ServerLife): void {
+    // A paused server cannot say anything.
+    if (server === undefined || node.machine.isPaused) return
+    this.checker.observe(node.name, number, server.status())
     if (this.checker.violations.length > 0) this.#journal?.broken(this.scheduler.now)
-    this.scheduler.after(observeEveryMs, () => this.#observe())
+  }
+
+  #observeAll(): void {
+    let isBlind = false
+    for (const { life } of this.nodes) {
+      if (life === undefined) continue
+      this.#observe(life)
+      isBlind ||= life.server !== undefined && life.raft === undefined
+    }
+    this.scheduler.after(isBlind ? observeBlindEveryMs : observeEveryMs, () => this.#observeAll())
   }
 }
 

@@ -55,7 +55,7 @@ export async function callUnary(
   terms: CallTerms,
 ): Promise<Uint8Array> {
   const method = services.get(path)
-  assert(method?.kind === 'unary', `${path} takes one message`)
+  assert(method?.kind === 'unary', () => `${path} takes one message`)
   const call = new Call(path, metadata, terms.timeoutMs)
   terms.onCancel(() => call.cancelled())
   return method.handle(message, call)
@@ -93,7 +93,7 @@ export class OpenStream implements GrpcStream {
     timeoutMs?: number,
   ) {
     const method = services.get(path)
-    assert(method?.kind === 'stream', `${path} is a stream`)
+    assert(method?.kind === 'stream', () => `${path} is a stream`)
     this.path = path
     this.timeoutMs = timeoutMs
     this.#call = new Call(path, noMetadata, timeoutMs)

@@ -80,6 +80,24 @@ test('a paused program stands still and catches up in order; a dead one hears no
   assert.deepEqual(seen, ['early', 'timer', 'disk', 'turn'])
 })
 
+test('a program was active when something was delivered to it, a paused one when it goes on', async () => {
+  const { scheduler, machine } = createMachine()
+  assert.equal(machine.takeActivity(), false)
+  const { time } = machine.boot()
+  const asked = [machine.takeActivity(), machine.takeActivity()]
+  time.startTimer(1, () => undefined)
+  await scheduler.run(2)
+  asked.push(machine.takeActivity(), machine.takeActivity())
+  time.startTimer(1, () => undefined)
+  machine.pause()
+  await scheduler.run(2)
+  asked.push(machine.takeActivity())
+  machine.resume()
+  await scheduler.run(1)
+  asked.push(machine.takeActivity())
+  assert.deepEqual(asked, [true, false, true, false, false, true])
+})
+
 test('what comes while a program catches up waits for its turn', async () => {
   const { scheduler, machine } = createMachine()
   machine.boot()

@@ -57,6 +57,11 @@ export class SimulatedMachine {
     return this.#process?.isPaused === true
   }
 
+  /** Whether anything was delivered to the program since this was last asked; false where none runs. */
+  takeActivity(): boolean {
+    return this.#process?.takeActivity() === true
+  }
+
   /** The program of the present life, for whoever delivers to it. */
   get process(): SimulatedProcess {
     return present(this.#process, `a program runs on ${this.name}`)

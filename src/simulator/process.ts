@@ -7,6 +7,8 @@ import type { ScheduledEvent, Scheduler } from './scheduler.ts'
 export class SimulatedProcess {
   #isAlive = true
   #isPaused = false
+  /** The program begins by itself. */
+  #wasActive = true
   #waiting: (() => void)[] = []
   readonly #scheduler: Scheduler
 
@@ -22,11 +24,23 @@ export class SimulatedProcess {
     return this.#isPaused
   }
 
+  /** Whether anything was delivered since this was last asked: without it the program does nothing. */
+  takeActivity(): boolean {
+    const wasActive = this.#wasActive
+    this.#wasActive = false
+    return wasActive
+  }
+
   /** Runs `callback` now, at the end of the pause, or never. Call it from an event. */
   deliver(callback: () => void): void {
     if (!this.#isAlive) return
     if (this.#isPaused || this.#waiting.length > 0) this.#waiting.push(callback)
-    else callback()
+    else this.#run(callback)
+  }
+
+  #run(callback: () => void): void {
+    this.#wasActive = true
+    callback()
   }
 
   after(delayMs: number, callback: () => void): ScheduledEvent {
@@ -54,7 +68,8 @@ export class SimulatedProcess {
     if (this.#waiting.length === 0) return
     this.#scheduler.after(0, () => {
       if (!this.#isAlive || this.#isPaused) return
-      this.#waiting.shift()?.()
+      const callback = this.#waiting.shift()
+      if (callback !== undefined) this.#run(callback)
       this.#deliverNext()
     })
   }

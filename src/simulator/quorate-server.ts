@@ -188,6 +188,7 @@ function buildOf(core: ConsistentCore, commandVersion: number): ConsistentCore {
 class QuorateUnderSimulation implements SimulatedServer {
   readonly stopped: Promise<unknown>
   readonly #node: QuorateNode<Applied>
+  readonly #core: ConsistentCore
   readonly #client: EtcdClient
   readonly #time: Time
   /** Cancel the calls that are under way. */
@@ -203,6 +204,7 @@ class QuorateUnderSimulation implements SimulatedServer {
   ) {
     const { time, entropy } = world
     this.#node = node
+    this.#core = core
     this.#time = time
     this.stopped = stopped
     const services = createEtcdServices({
@@ -253,15 +255,14 @@ class QuorateUnderSimulation implements SimulatedServer {
   }
 
   status(): ReturnType<SimulatedServer['status']> {
-    const { role, term, commitIndex, appliedIndex, lastIndex, digest, configurationIndex, ...rest } =
-      this.#node.group.status()
+    const { role, term, commitIndex, lastIndex } = this.#node.raft
+    const { configurationIndex, lowWaterMark, durableAppliedIndex } = this.#node.marks
+    const { appliedIndex, digest } = this.#core
     // One that joins begins with the members it was told, which are newer than what it has applied.
     const members = configurationIndex === 0 ? undefined : this.#listedAt(configurationIndex)
     const isLeader = role === 'leader'
     const hasState = configurationIndex > 0 && appliedIndex > 0
-    const marks = hasState
-      ? { logBegin: rest.lowWaterMark, durablyApplied: rest.durableAppliedIndex }
-      : undefined
+    const marks = hasState ? { logBegin: lowWaterMark, durablyApplied: durableAppliedIndex } : undefined
     const chain = { commitChain: undefined }
     return { isLeader, term, commitIndex, appliedIndex, lastIndex, digest, ...chain, members, marks }
   }

@@ -16,6 +16,28 @@ test('events happen in the order of time, then of their making; cancelled ones d
   assert.equal(scheduler.now, 10)
 })
 
+test('what an event makes for its own moment comes behind what was to come then already', async () => {
+  const scheduler = new Scheduler()
+  const seen: string[] = []
+  const note = (name: string) => () => void seen.push(name)
+  scheduler.at(1, () => {
+    seen.push('first')
+    scheduler.after(0, () => {
+      seen.push('third')
+      scheduler.after(0, note('sixth'))
+      scheduler.at(0.5, note('seventh'))
+    })
+    scheduler.cancel(scheduler.after(0, note('never')))
+    scheduler.after(0, note('fourth'))
+    scheduler.after(0, note('fifth'))
+  })
+  scheduler.at(1, note('second'))
+  scheduler.at(2, note('last'))
+  assert.equal(await scheduler.runUntil(() => seen.length === 4, 10), true)
+  await scheduler.run(1)
+  assert.deepEqual(seen, ['first', 'second', 'third', 'fourth', 'fifth', 'sixth', 'seventh', 'last'])
+})
+
 test('a random load leaves the heap sorted', async () => {
   const random = new SeededRandom(3)
   const scheduler = new Scheduler()

@@ -44,7 +44,7 @@ function openTables(options: MemoryBackendOptions, tables: Tables): MemoryBacken
   let underWay: Work | undefined
   let usedBytes = sizeOf(tables)
 
-  const assertOpen = (): void => assert(state === 'open', `the store is ${state}`)
+  const assertOpen = (): void => assert(state === 'open', () => `the store is ${state}`)
 
   const perform = (apply: () => void): Promise<void> => {
     assertOpen()
@@ -119,11 +119,11 @@ function assertOrdered(batch: Batch): void {
     for (const { key } of changes) {
       assert(
         key.length > 0 && key.length <= keySizeMax,
-        `a key has 1 to ${keySizeMax} bytes, not ${key.length}`,
+        () => `a key has 1 to ${keySizeMax} bytes, not ${key.length}`,
       )
       assert(
         previous === undefined || compareBytes(previous, key) < 0,
-        `the changes of ${table} are not in key order, each key once`,
+        () => `the changes of ${table} are not in key order, each key once`,
       )
       previous = key
     }

@@ -98,7 +98,7 @@ class Overlay implements Store {
   #set(table: TableName, entry: Entry): void {
     assert(
       entry.key.length > 0 && entry.key.length <= keySizeMax,
-      `a key has 1 to ${keySizeMax} bytes, not ${entry.key.length}`,
+      () => `a key has 1 to ${keySizeMax} bytes, not ${entry.key.length}`,
     )
     const replaced = this.#gathering[table].set(entry)
     this.#changes++
