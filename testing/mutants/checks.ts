@@ -38,6 +38,12 @@ interface Found {
   readonly facts: string
 }
 
+interface BrokenSeed {
+  readonly seed: number
+  readonly promise: string
+  readonly facts: string
+}
+
 interface StepResult {
   readonly found?: Found | undefined
   readonly hung?: string | undefined
@@ -85,7 +91,7 @@ function runStep(tree: Tree, step: Step, noticed: Noticed): Promise<StepResult> 
 async function runSeeds(tree: Tree, only: number | undefined, before: Noticed): Promise<StepResult> {
   let simulatedMs = 0
   let seed = 0
-  let broken: { seed: number; promise: string; facts: string } | undefined
+  let broken: BrokenSeed | undefined
   const choice = [standardSeeds, ...(only === undefined ? [] : [only])].map(String)
   const ended = await eachLine(
     tree.directory,
@@ -101,19 +107,22 @@ async function runSeeds(tree: Tree, only: number | undefined, before: Noticed): 
     },
   )
   if (ended.isTimeout) return { simulatedMs, isBroken: false, hung: 'a standard seed', noticed: before }
-  // Without a seed the program could not even be loaded.
-  if (broken === undefined && ended.code !== 0)
+  if (broken === undefined && ended.code !== 0) {
     broken = { seed, promise: 'the program does not crash', facts: ended.errors }
-  const found = broken && { check: `${broken.promise} (seed ${broken.seed})`, facts: broken.facts }
-  const result = { found, simulatedMs, isBroken: seed === 0 }
-  if (only !== undefined) {
-    return { ...result, noticed: found === undefined ? { ...before, simulator: undefined } : before }
+    // Without a seed it could not even be loaded.
+    if (seed === 0) return { found: foundBy(broken), simulatedMs, isBroken: true, noticed: before }
   }
-  const simulator = {
-    simulatedSeconds: Math.round(simulatedMs / 1000),
-    noticed: broken && { seed: broken.seed, promise: broken.promise },
-  }
-  return { ...result, noticed: { ...before, simulator } }
+  const found = broken && foundBy(broken)
+  const noticed = broken && { seed: broken.seed, promise: broken.promise }
+  // Of one seed alone it is not known how long all before it take.
+  const seconds = only === undefined ? simulatedMs / 1000 : before.simulator?.simulatedSeconds
+  const isKnown = seconds !== undefined && (only === undefined || noticed !== undefined)
+  const simulator = isKnown ? { simulatedSeconds: Math.round(seconds), noticed } : undefined
+  return { found, simulatedMs, isBroken: false, noticed: { ...before, simulator } }
+}
+
+function foundBy({ seed, promise, facts }: BrokenSeed): Found {
+  return { check: `${promise} (seed ${seed})`, facts }
 }
 
 async function runTests(tree: Tree, files: readonly string[], before: Noticed): Promise<StepResult> {
