@@ -8,7 +8,7 @@ import { type Outcome, runChecks, standardSeeds } from './checks.ts'
 import { runSweep } from './kernel.ts'
 import { type NoticedRecord, orderSteps, readRecord, type Step, writeRecord } from './order.ts'
 import { describe, describeSimulator, isExpectedToBeCaught, medianOf, page } from './report.ts'
-import { copyTree } from './tree.ts'
+import { copyTree, type Tree } from './tree.ts'
 
 const usage = `npm run mutants -- [--only NAME,...] [--from NAME] [--simulator] [--jobs N] [--write] [--list]
 Plants each bug of testing/mutants/*.txt in a copy of the sources and runs the standard checks there, until one fires:
@@ -53,7 +53,7 @@ const startedMs = performance.now()
 const isWhole = names === undefined && from === undefined
 const waiting = [
   ...(isWhole ? [unchangedPassesSeeds, unchangedPassesTests] : []),
-  ...chosen.map((mutant) => () => (mutant.by === 'kernel' ? judgeByKernel(mutant) : judge(mutant))),
+  ...chosen.map((mutant) => () => judge(mutant)),
 ]
 await Promise.all(
   Array.from({ length: jobs }, async () => {
@@ -62,28 +62,32 @@ await Promise.all(
 )
 summarize()
 
+/** What cannot be judged (it stands nowhere, its tests do not run) holds up none of the others. */
 async function judge(mutant: Mutant): Promise<void> {
-  const tree = copyTree(mutant)
+  let tree: Tree | undefined
   try {
-    const before = record[mutant.name] ?? {}
-    const files = tree.testFiles(mutant.file.split('/')[1] ?? '')
-    const steps = orderSteps(mutant.by, before, files, isSimulatorAsked)
-    conclude(mutant, await runChecks(tree, steps, before))
+    tree = copyTree(mutant)
+    await (mutant.by === 'kernel' ? judgeByKernel(mutant, tree) : judgeByChecks(mutant, tree))
+  } catch (error) {
+    process.exitCode = 1
+    console.log(`NOT JUDGED  ${mutant.name}  (${mutant.rows.join(', ')})  ${error}`)
   } finally {
-    tree.remove()
+    tree?.remove()
   }
 }
 
-async function judgeByKernel(mutant: Mutant): Promise<void> {
-  const tree = copyTree(mutant)
-  try {
-    const outcome = await runSweep(tree, mutant.sweep)
-    if (typeof outcome !== 'string') return conclude(mutant, outcome)
-    leftToTheKernel.push(mutant)
-    console.log(`left to a real kernel  ${mutant.name}  (${mutant.rows.join(', ')})  ${outcome}`)
-  } finally {
-    tree.remove()
-  }
+async function judgeByChecks(mutant: Mutant, tree: Tree): Promise<void> {
+  const before = record[mutant.name] ?? {}
+  const files = tree.testFiles(mutant.file.split('/')[1] ?? '')
+  const steps = orderSteps(mutant.by, before, files, isSimulatorAsked)
+  conclude(mutant, await runChecks(tree, steps, before))
+}
+
+async function judgeByKernel(mutant: Mutant, tree: Tree): Promise<void> {
+  const outcome = await runSweep(tree, mutant.sweep)
+  if (typeof outcome !== 'string') return conclude(mutant, outcome)
+  leftToTheKernel.push(mutant)
+  console.log(`left to a real kernel  ${mutant.name}  (${mutant.rows.join(', ')})  ${outcome}`)
 }
 
 function conclude(mutant: Mutant, outcome: Outcome): void {
