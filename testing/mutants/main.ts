@@ -1,4 +1,5 @@
 // Shows that the standard checks can fail: plants each bug of the catalogue in a copy of the tree and runs them there.
+import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
@@ -132,8 +133,10 @@ function summarize(): void {
   const realSeconds = medianOf([...outcomes.values()].map((outcome) => outcome.realSeconds))
   const minutes = ((performance.now() - startedMs) / 60_000).toFixed(1)
   if (isWritten) {
-    const path = join(import.meta.dirname, '..', '..', 'docs', 'mutants.md')
-    writeFileSync(path, page(readRows(), all, record))
+    const root = join(import.meta.dirname, '..', '..')
+    writeFileSync(join(root, 'docs', 'mutants.md'), page(readRows(), all, record))
+    const format = ['format', '--write', 'docs/mutants.md']
+    spawnSync(join(root, 'node_modules', '.bin', 'biome'), format, { cwd: root })
   }
   console.log(describeSimulator(all, record))
   console.log(`real time: half of them within ${realSeconds.toFixed(1)} s, in all ${minutes} min`)
