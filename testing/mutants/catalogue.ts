@@ -3,7 +3,7 @@
 //   mutant NAME
 //   rows ROW, ROW          where the bug comes from: see `rows` in rows.txt
 //   file src/...
-//   by simulator|tests|kernel      who is expected to notice it first
+//   by simulator|tests|kernel      who is expected to notice it first; after `kernel` the options of its sweep
 //   expect TEXT            part of the name of the check that is expected to fire
 //   what SENTENCE          the mistake, as somebody could make it
 //   ---- search
@@ -21,6 +21,8 @@ export interface Mutant {
   readonly rows: readonly string[]
   readonly file: string
   readonly by: Catcher
+  /** Options of `npm run kernel`; empty unless it is by `kernel`. */
+  readonly sweep: readonly string[]
   readonly expect: string
   readonly what: string
   readonly search: string
@@ -64,7 +66,7 @@ export function readRows(): Row[] {
 }
 
 /** The text with the bug in it. Throws unless what is searched for stands there exactly once. */
-export function plant(mutant: Mutant, text: string): string {
+export function plant(mutant: Pick<Mutant, 'name' | 'file' | 'search' | 'replace'>, text: string): string {
   const count = text.split(mutant.search).length - 1
   if (count !== 1) throw new Error(`${mutant.name}: found ${count} times in ${mutant.file}, not once`)
   return text.replace(mutant.search, () => mutant.replace)
@@ -81,8 +83,10 @@ function parseMutants(text: string, source: string): Mutant[] {
 function parseMutant(part: string, source: string): Mutant {
   const match = entry.exec(part)
   if (match === null) throw new Error(`${source}: this is no mutant:\n${part}`)
-  const [, name = '', rows = '', file = '', by = '', expect = '', what = '', search = '', replace = ''] =
+  const [, name = '', rows = '', file = '', who = '', expect = '', what = '', search = '', replace = ''] =
     match
-  if (by !== 'simulator' && by !== 'tests' && by !== 'kernel') throw new Error(`${name}: nobody is "${by}"`)
-  return { name, rows: rows.split(', '), file, by, expect, what, search, replace }
+  const [by, ...sweep] = who.split(' ')
+  if (by !== 'simulator' && by !== 'tests' && by !== 'kernel') throw new Error(`${name}: nobody is "${who}"`)
+  if ((by === 'kernel') !== sweep.length > 0) throw new Error(`${name}: a sweep goes with the kernel alone`)
+  return { name, rows: rows.split(', '), file, by, sweep, expect, what, search, replace }
 }

@@ -1,163 +1,161 @@
-// The standard checks, in a fixed order, in a copy of the tree: the standard seeds of the simulator, then the tests of
-// the rooms, those of the changed room first. The first one that fires ends it.
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { join, relative } from 'node:path'
-import { createInterface } from 'node:readline'
+// The standard checks in a copy of the tree, step by step until one fires: the standard seeds of the simulator, and the
+// tests of the rooms.
+import { eachLine } from './children.ts'
+import type { Noticed, Step } from './order.ts'
 import type { SeedReport } from './seeds.ts'
 import type { TestFailure } from './tests.ts'
 import type { Tree } from './tree.ts'
 
-/** The list of standard seeds is 1 to this, each with the options that it draws. */
+/** The list of standard seeds: the first so many whose clients pause, each with the options that it draws. */
 export const standardSeeds = 80
-/** No seed of the unchanged tree takes a tenth of it. */
+/** No seed of the unchanged tree takes a fiftieth of it. */
 const seedSecondsMax = 150
-const testSecondsMax = 600
+const testSecondsMax = 300
 /** All tests together; they are silent while they pass. */
 const testsSecondsMax = 3_600
 
 export interface Outcome {
   /** What noticed it; undefined: nothing did. */
   readonly check: string | undefined
-  readonly by: 'simulator' | 'tests' | undefined
+  readonly by: Step['by'] | 'kernel' | undefined
   /** The first facts. */
   readonly facts: string
   /** Of the seeds that were run. */
   readonly simulatedSeconds: number
   readonly realSeconds: number
-  /** It ran into the time limit, and nothing else was seen. */
-  readonly isTimeout: boolean
-  /** It is no bug of the planned kind: the program does not run, or stumbles over itself. */
+  /** What ran into a time limit. On a busy machine that says nothing, so it is no catch. */
+  readonly hung: string | undefined
+  /** It is no bug of the planted kind: the program does not run, or stumbles over itself. */
   readonly isBroken: boolean
   /** A check fired. */
   readonly isCaught: boolean
-}
-
-/** `room`: whose tests go first. */
-export async function runChecks(tree: Tree, room: string): Promise<Outcome> {
-  const startedMs = performance.now()
-  const seeds = await runSeeds(tree)
-  const found = seeds.found ?? (seeds.isBroken ? undefined : await runTests(tree, room))
-  const facts = found?.facts ?? ''
-  const isBroken = seeds.isBroken || /\b(TypeError|ReferenceError|SyntaxError)\b/.test(facts)
-  return {
-    check: found?.check,
-    by: found?.by,
-    facts,
-    simulatedSeconds: seeds.simulatedMs / 1000,
-    realSeconds: (performance.now() - startedMs) / 1000,
-    isTimeout: found?.isTimeout ?? false,
-    isBroken,
-    isCaught: found !== undefined && !isBroken,
-  }
+  /** What is to be remembered. */
+  readonly noticed: Noticed
 }
 
 interface Found {
-  readonly by: 'simulator' | 'tests'
   readonly check: string
   readonly facts: string
-  readonly isTimeout: boolean
 }
 
-async function runSeeds(tree: Tree): Promise<{ found?: Found; simulatedMs: number; isBroken: boolean }> {
+interface BrokenSeed {
+  readonly seed: number
+  readonly promise: string
+  readonly facts: string
+}
+
+interface StepResult {
+  readonly found?: Found | undefined
+  readonly hung?: string | undefined
+  readonly simulatedMs: number
+  readonly isBroken: boolean
+  readonly noticed: Noticed
+}
+
+/** `before`: what noticed it the last time. */
+export async function runChecks(tree: Tree, steps: readonly Step[], before: Noticed): Promise<Outcome> {
+  const startedMs = performance.now()
+  let noticed = before
   let simulatedMs = 0
-  let isReady = false
+  let hung: string | undefined
   let found: Found | undefined
-  const script = join('testing', 'mutants', 'seeds.ts')
-  const ended = await eachLine(tree, [script, String(standardSeeds)], seedSecondsMax, (line) => {
-    if (line === 'ready') isReady = true
-    if (!line.startsWith('{')) return true
-    const { seed, simulatedMs: ms, broken } = JSON.parse(line) as SeedReport
-    simulatedMs += ms
-    if (broken === undefined) return true
-    const { promise, facts } = broken
-    found = { by: 'simulator', check: `${promise} (seed ${seed})`, facts, isTimeout: false }
-    return false
-  })
-  if (ended.isTimeout) {
-    const check = `a seed ends within ${seedSecondsMax} s`
-    found = { by: 'simulator', check, facts: 'the time limit', isTimeout: true }
+  let by: Step['by'] | undefined
+  let isBroken = false
+  for (const step of steps) {
+    const result = await runStep(tree, step, noticed)
+    noticed = result.noticed
+    simulatedMs += result.simulatedMs
+    hung ??= result.hung
+    found = result.found
+    by = step.by
+    isBroken = result.isBroken || /\b(TypeError|ReferenceError|SyntaxError)\b/.test(found?.facts ?? '')
+    if (found !== undefined || isBroken) break
   }
-  const hasFailed = found === undefined && ended.code !== 0
-  if (hasFailed && isReady) {
-    found = { by: 'simulator', check: 'the program does not crash', facts: ended.errors, isTimeout: false }
+  return {
+    check: found?.check,
+    by: found && by,
+    facts: found?.facts ?? '',
+    simulatedSeconds: simulatedMs / 1000,
+    realSeconds: (performance.now() - startedMs) / 1000,
+    hung,
+    isBroken,
+    isCaught: found !== undefined && !isBroken,
+    noticed,
   }
-  return { ...(found === undefined ? {} : { found }), simulatedMs, isBroken: !isReady }
 }
 
-async function runTests(tree: Tree, room: string): Promise<Found | undefined> {
-  const { own, others } = tree.testFiles(room)
-  for (const files of [own, others]) {
-    const known = new Set<string>()
-    while (files.length > known.size) {
-      const rest = files.filter((file) => !known.has(file))
-      const failure = await firstFailure(tree, rest)
-      if (failure === undefined) break
-      // Once more: a test that fails now and then has found nothing.
-      const file = rest.find((path) => failure.file.endsWith(path))
-      if (file === undefined || (await firstFailure(tree, [file])) !== undefined)
-        return foundBy(failure, relative(tree.directory, failure.file))
-      known.add(file)
+function runStep(tree: Tree, step: Step, noticed: Noticed): Promise<StepResult> {
+  return step.by === 'simulator' ? runSeeds(tree, step.only, noticed) : runTests(tree, step.files, noticed)
+}
+
+async function runSeeds(tree: Tree, only: number | undefined, before: Noticed): Promise<StepResult> {
+  let simulatedMs = 0
+  let seed = 0
+  let broken: BrokenSeed | undefined
+  const choice = [standardSeeds, ...(only === undefined ? [] : [only])].map(String)
+  const ended = await eachLine(
+    tree.directory,
+    ['testing/mutants/seeds.ts', ...choice],
+    seedSecondsMax,
+    (line) => {
+      if (!line.startsWith('{')) return true
+      const report = JSON.parse(line) as SeedReport
+      seed = report.seed
+      simulatedMs += report.simulatedMs ?? 0
+      if (report.broken !== undefined) broken = { seed, ...report.broken }
+      return broken === undefined
+    },
+  )
+  if (ended.isTimeout) return { simulatedMs, isBroken: false, hung: 'a standard seed', noticed: before }
+  if (broken === undefined && ended.code !== 0) {
+    broken = { seed, promise: 'the program does not crash', facts: ended.errors }
+    // Without a seed it could not even be loaded.
+    if (seed === 0) return { found: foundBy(broken), simulatedMs, isBroken: true, noticed: before }
+  }
+  const found = broken && foundBy(broken)
+  const noticed = broken && { seed: broken.seed, promise: broken.promise }
+  // Of one seed alone it is not known how long all before it take.
+  const seconds = only === undefined ? simulatedMs / 1000 : before.simulator?.simulatedSeconds
+  const isKnown = seconds !== undefined && (only === undefined || noticed !== undefined)
+  const simulator = isKnown ? { simulatedSeconds: Math.round(seconds), noticed } : undefined
+  return { found, simulatedMs, isBroken: false, noticed: { ...before, simulator } }
+}
+
+function foundBy({ seed, promise, facts }: BrokenSeed): Found {
+  return { check: `${promise} (seed ${seed})`, facts }
+}
+
+async function runTests(tree: Tree, files: readonly string[], before: Noticed): Promise<StepResult> {
+  const passedOver = new Set<string>()
+  let hung: string | undefined
+  while (files.length > passedOver.size) {
+    const rest = files.filter((file) => !passedOver.has(file))
+    const failure = await firstFailure(tree, rest)
+    if (failure === undefined) break
+    const { file } = failure
+    const check = `${file}: ${failure.name}`
+    if (failure.isTimeout) hung ??= check
+    // Once more, unless it is what fired the last time: a test that fails now and then has found nothing.
+    else if (check === before.tests || (await firstFailure(tree, [file])) !== undefined) {
+      const found = { check, facts: failure.error }
+      return { found, hung, simulatedMs: 0, isBroken: false, noticed: { ...before, tests: check } }
     }
+    passedOver.add(file)
   }
-  return undefined
-}
-
-function foundBy({ name, error, isTimeout }: TestFailure, file: string): Found {
-  return { by: 'tests', check: `${file}: ${name}`, facts: error, isTimeout }
+  const isForgotten = files.some((file) => before.tests?.startsWith(`${file}: `))
+  const noticed = isForgotten ? { ...before, tests: undefined } : before
+  return { hung, simulatedMs: 0, isBroken: false, noticed }
 }
 
 async function firstFailure(tree: Tree, files: readonly string[]): Promise<TestFailure | undefined> {
-  if (files.length === 0) return undefined
   let failure: TestFailure | undefined
-  const script = join('testing', 'mutants', 'tests.ts')
-  const ended = await eachLine(
-    tree,
-    [script, String(testSecondsMax * 1000), ...files],
-    testsSecondsMax,
-    (line) => {
-      if (!line.startsWith('{')) return true
-      failure = JSON.parse(line) as TestFailure
-      return false
-    },
-  )
-  if (failure !== undefined || ended.code === 0) return failure
-  if (!ended.isTimeout) throw new Error(`the tests could not be run: ${ended.errors}`)
-  const name = `the tests end within ${testsSecondsMax} s`
-  return { name, file: join(tree.directory, files[0] ?? ''), error: 'the time limit', isTimeout: true }
-}
-
-/** Runs node in the copy; `take` says after each line whether to go on. At most `secondsMax` between two lines. */
-async function eachLine(
-  tree: Tree,
-  options: readonly string[],
-  secondsMax: number,
-  take: (line: string) => boolean,
-): Promise<{ code: number | null; isTimeout: boolean; errors: string }> {
-  const { NODE_TEST_CONTEXT: _, REWRITE: __, SIMULATION_SEED: ___, ...env } = process.env
-  const child = spawn(process.execPath, options, { cwd: tree.directory, env, detached: true })
-  const closed = once(child, 'close')
-  let isTimeout = false
-  let errors = ''
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    errors = (errors + text).slice(-4_000)
+  const options = ['testing/mutants/tests.ts', String(testSecondsMax * 1000), ...files]
+  const ended = await eachLine(tree.directory, options, testsSecondsMax, (line) => {
+    if (!line.startsWith('{')) return true
+    failure = JSON.parse(line) as TestFailure
+    return false
   })
-  const stop = (): void => {
-    // The child leads a group of its own, which holds whatever it has started.
-    if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, 'SIGKILL')
-  }
-  const watchdog = setTimeout(() => {
-    isTimeout = true
-    stop()
-  }, secondsMax * 1000)
-  let isOver = false
-  createInterface({ input: child.stdout }).on('line', (line) => {
-    watchdog.refresh()
-    if (isOver || take(line)) return
-    isOver = true
-    stop()
-  })
-  const [code] = (await closed) as [number | null]
-  clearTimeout(watchdog)
-  return { code, isTimeout, errors }
+  if (failure === undefined && ended.code !== 0)
+    throw new Error(`the tests could not be run: ${ended.errors}`)
+  return failure
 }

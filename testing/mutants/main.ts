@@ -1,102 +1,148 @@
 // Shows that the standard checks can fail: plants each bug of the catalogue in a copy of the tree and runs them there.
-//   node testing/mutants/main.ts [--jobs N] [--only NAME[,NAME]] [--write] [--list]
-// The unchanged tree has to pass first. The last line is `caught N of M`; exit code 1 unless all were caught, and each by
-// something that is no time limit. `--write` writes docs/mutants.md.
+import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
+import { Arguments } from '../../test/support/arguments.ts'
 import { type Mutant, readMutants, readRows } from './catalogue.ts'
 import { type Outcome, runChecks, standardSeeds } from './checks.ts'
-import { describe, medianOf, page } from './report.ts'
-import { copyTree } from './tree.ts'
+import { runSweep } from './kernel.ts'
+import { type NoticedRecord, orderSteps, readRecord, type Step, writeRecord } from './order.ts'
+import { describe, describeSimulator, isExpectedToBeCaught, medianOf, page } from './report.ts'
+import { copyTree, type Tree } from './tree.ts'
 
-const { values } = parseArgs({
-  options: {
-    jobs: { type: 'string', default: String(availableParallelism()) },
-    only: { type: 'string' },
-    write: { type: 'boolean', default: false },
-    list: { type: 'boolean', default: false },
-  },
-})
+const usage = `npm run mutants -- [--only NAME,...] [--from NAME] [--simulator] [--jobs N] [--write] [--list]
+Plants each bug of testing/mutants/*.txt in a copy of the sources and runs the standard checks there, until one fires:
+${standardSeeds} seeds of the simulator and the tests of the rooms. The unchanged tree has to pass all of them too. What fired
+the last time (testing/mutants/noticed.json) goes first; that nothing notices a bug is said after all checks. A bug that only
+a real kernel shows is tried with a sweep of \`npm run kernel\` where that runs. The last line is \`caught N of M\`; the exit
+code is 1 when one is not caught that is expected to be.
+
+  --only       these alone; the unchanged tree is not run with them
+  --from       leaves out those before it in the list; the unchanged tree is not run with them
+  --simulator  asks all standard seeds first, in their order: how long the simulator needs. Longer
+  --jobs       how many at a time (default: processors)
+  --write      remembers what fired in testing/mutants/noticed.json, and writes docs/mutants.md
+  --list       what there is`
+
+const given = new Arguments(usage)
+const names = given.maybe('only')?.split(',')
+const from = given.maybe('from')
+const isSimulatorAsked = given.flag('simulator')
+const jobs = given.number('jobs', availableParallelism())
+const isWritten = given.flag('write')
+const isList = given.flag('list')
+given.refuseUnknown()
 
 const all = readMutants()
-const names = values.only?.split(',')
-const chosen = all.filter(({ name }) => names?.includes(name) ?? true)
-const unknown = names?.filter((name) => all.every((mutant) => mutant.name !== name)) ?? []
-if (unknown.length > 0) {
-  console.error(`no mutant ${unknown.join(', ')}`)
-  process.exit(2)
+for (const name of [...(names ?? []), ...(from === undefined ? [] : [from])]) {
+  if (all.every((mutant) => mutant.name !== name)) given.fail(`there is no planted bug ${name}`)
 }
-if (values.write && names !== undefined) {
-  console.error('the page tells of all mutants: --write goes without --only')
-  process.exit(2)
-}
-if (values.list) {
+const chosen = all
+  .slice(from === undefined ? 0 : all.findIndex(({ name }) => name === from))
+  .filter(({ name }) => names?.includes(name) ?? true)
+if (isList) {
   for (const { name, rows, by, what } of chosen) console.log(`${name}  (${rows.join(', ')})  ${by}: ${what}`)
   process.exit(0)
 }
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130))
 
+let record: NoticedRecord = readRecord()
 const outcomes = new Map<Mutant, Outcome>()
-const planned = chosen.filter(({ by }) => by !== 'kernel')
+const leftToTheKernel: Mutant[] = []
 const startedMs = performance.now()
-const waiting: (Mutant | undefined)[] = names === undefined ? [undefined, ...planned] : [...planned]
-await Promise.all(Array.from({ length: Number(values.jobs) }, work))
-for (const { name, rows, expect } of chosen.filter(({ by }) => by === 'kernel')) {
-  console.log(`left to a real kernel  ${name}  (${rows.join(', ')})  ${expect}`)
-}
+const isWhole = names === undefined && from === undefined
+const waiting = [
+  ...(isWhole ? [unchangedPassesSeeds, unchangedPassesTests] : []),
+  ...chosen.map((mutant) => () => judge(mutant)),
+]
+await Promise.all(
+  Array.from({ length: jobs }, async () => {
+    for (let work = waiting.shift(); work !== undefined; work = waiting.shift()) await work()
+  }),
+)
 summarize()
 
-async function work(): Promise<void> {
-  while (waiting.length > 0) await judge(waiting.shift())
+/** What cannot be judged (it stands nowhere, its tests do not run) holds up none of the others. */
+async function judge(mutant: Mutant): Promise<void> {
+  let tree: Tree | undefined
+  try {
+    tree = copyTree(mutant)
+    await (mutant.by === 'kernel' ? judgeByKernel(mutant, tree) : judgeByChecks(mutant, tree))
+  } catch (error) {
+    process.exitCode = 1
+    console.log(`NOT JUDGED  ${mutant.name}  (${mutant.rows.join(', ')})  ${error}`)
+  } finally {
+    tree?.remove()
+  }
 }
 
-async function judge(mutant: Mutant | undefined): Promise<void> {
-  const tree = copyTree(mutant)
+async function judgeByChecks(mutant: Mutant, tree: Tree): Promise<void> {
+  const before = record[mutant.name] ?? {}
+  const files = tree.testFiles(mutant.file.split('/')[1] ?? '')
+  const steps = orderSteps(mutant.by, before, files, isSimulatorAsked)
+  conclude(mutant, await runChecks(tree, steps, before))
+}
+
+async function judgeByKernel(mutant: Mutant, tree: Tree): Promise<void> {
+  const outcome = await runSweep(tree, mutant.sweep)
+  if (typeof outcome !== 'string') return conclude(mutant, outcome)
+  leftToTheKernel.push(mutant)
+  console.log(`left to a real kernel  ${mutant.name}  (${mutant.rows.join(', ')})  ${outcome}`)
+}
+
+function conclude(mutant: Mutant, outcome: Outcome): void {
+  outcomes.set(mutant, outcome)
+  const done = outcomes.size + leftToTheKernel.length
+  const goneSeconds = (performance.now() - startedMs) / 1000
+  const left = Math.ceil((goneSeconds / done / 60) * (chosen.length - done))
+  console.log(`${describe(mutant, outcome)}  [${done} of ${chosen.length}, about ${left} min left]`)
+  if (!isWritten) return
+  record = { ...record, [mutant.name]: outcome.noticed }
+  writeRecord(all, record)
+}
+
+function unchangedPassesSeeds(): Promise<void> {
+  return unchangedPasses(`${standardSeeds} standard seeds`, () => [{ by: 'simulator' }])
+}
+
+function unchangedPassesTests(): Promise<void> {
+  return unchangedPasses('all tests', (files) => [{ by: 'tests', files }])
+}
+
+async function unchangedPasses(what: string, steps: (files: readonly string[]) => Step[]): Promise<void> {
+  const tree = copyTree(undefined)
   try {
-    const outcome = await runChecks(tree, mutant?.file.split('/')[1] ?? '')
-    if (mutant === undefined) judgeUnchanged(outcome)
-    else {
-      outcomes.set(mutant, outcome)
-      console.log(describe(mutant, outcome))
+    const { own, others } = tree.testFiles('')
+    const outcome = await runChecks(tree, steps([...own, ...others]), {})
+    const { check, hung, facts, isBroken, simulatedSeconds, realSeconds } = outcome
+    if (check !== undefined || hung !== undefined || isBroken) {
+      console.log(`the unchanged tree does not pass: ${check ?? `${hung} (time limit)`}\n${facts}`)
+      process.exit(1)
     }
+    const times = `${Math.round(simulatedSeconds)} s simulated, ${realSeconds.toFixed(1)} s real`
+    console.log(`the unchanged tree passes ${what}  ${times}`)
   } finally {
     tree.remove()
   }
 }
 
-function judgeUnchanged(outcome: Outcome): void {
-  const { check, facts, simulatedSeconds, realSeconds } = outcome
-  if (check === undefined && !outcome.isBroken) {
-    const simulated = `${standardSeeds} seeds, ${Math.round(simulatedSeconds)} s simulated`
-    console.log(`the unchanged tree passes: ${simulated}, and the tests, in ${Math.round(realSeconds)} s`)
-    return
-  }
-  console.log(`the unchanged tree does not pass: ${check}\n${facts}`)
-  process.exit(1)
-}
-
 function summarize(): void {
-  const caught = planned.filter((mutant) => outcomes.get(mutant)?.isCaught)
-  const simulated = caught.map((mutant) => outcomes.get(mutant)).filter((one) => one?.by === 'simulator')
-  const seconds = (of: (outcome: Outcome) => number, among: typeof simulated): string =>
-    medianOf(among.map((outcome) => (outcome === undefined ? 0 : of(outcome)))).toFixed(1)
-  const real = seconds(
-    (outcome) => outcome.realSeconds,
-    caught.map((mutant) => outcomes.get(mutant)),
-  )
-  console.log(
-    `median until the simulator notices: ${seconds(({ simulatedSeconds }) => simulatedSeconds, simulated)} s simulated`,
-  )
-  console.log(
-    `median of real time: ${real} s; in all ${Math.round((performance.now() - startedMs) / 1000)} s`,
-  )
-  if (values.write) {
-    writeFileSync(
-      join(import.meta.dirname, '..', '..', 'docs', 'mutants.md'),
-      page(readRows(), chosen, outcomes),
-    )
+  const judged = chosen.filter((mutant) => !leftToTheKernel.includes(mutant))
+  const caught = judged.filter((mutant) => outcomes.get(mutant)?.isCaught)
+  const realSeconds = medianOf([...outcomes.values()].map((outcome) => outcome.realSeconds))
+  const minutes = ((performance.now() - startedMs) / 60_000).toFixed(1)
+  if (isWritten) {
+    const root = join(import.meta.dirname, '..', '..')
+    writeFileSync(join(root, 'docs', 'mutants.md'), page(readRows(), all, record))
+    const format = ['format', '--write', 'docs/mutants.md']
+    spawnSync(join(root, 'node_modules', '.bin', 'biome'), format, { cwd: root })
   }
-  console.log(`caught ${caught.length} of ${planned.length}`)
-  if (caught.length < planned.length) process.exitCode = 1
+  console.log(describeSimulator(all, record))
+  console.log(`real time: half of them within ${realSeconds.toFixed(1)} s, in all ${minutes} min`)
+  if (leftToTheKernel.length > 0) console.log(`left to a real kernel: ${leftToTheKernel.length}`)
+  const missed = judged.filter((mutant) => !caught.includes(mutant))
+  if (missed.length > 0) console.log(`not noticed: ${missed.map(({ name }) => name).join(', ')}`)
+  if (missed.some(isExpectedToBeCaught)) process.exitCode = 1
+  console.log(`caught ${caught.length} of ${judged.length}`)
 }

@@ -1,14 +1,14 @@
-// Runs the standard seeds of the tree it stands in, one JSON line a seed, until one breaks a promise. Started by
-// `checks.ts` in a copy of the tree.
+// Runs the standard seeds of the tree it stands in, one JSON line a seed, until one breaks a promise; or one of them
+// alone. Started by `checks.ts` in a copy of the tree: seeds.ts COUNT [SEED]
 import { drawOptions, simulate, startQuorate } from '../../src/simulator/index.ts'
 
-const count = Number(process.argv[2])
+const [count = 0, only] = process.argv.slice(2).map(Number)
 const thinkMsMin = 30
 
+/** One when a seed begins, and one when it has ended. */
 export interface SeedReport {
   readonly seed: number
-  readonly simulatedMs: number
-  readonly cpuMs: number
+  readonly simulatedMs?: number
   /** The first promise that was broken, with the facts. */
   readonly broken?: { readonly promise: string; readonly facts: string } | undefined
 }
@@ -25,20 +25,20 @@ function nextSeed(after: number): number {
 }
 
 let seed = 0
-const started = (): number => Math.round((process.cpuUsage().user + process.cpuUsage().system) / 1000)
 
 // What the program under simulation throws where nobody can catch it ends the run, as it would end the process.
 process.on('uncaughtException', (error) => {
   const facts = error.stack ?? String(error)
-  report({ seed, simulatedMs: 0, cpuMs: started(), broken: { promise: 'the program does not crash', facts } })
+  report({ seed, broken: { promise: 'the program does not crash', facts } })
   process.exit(0)
 })
 
-process.stdout.write('ready\n')
 for (let done = 0; done < count; done++) {
   seed = nextSeed(seed)
+  if (only !== undefined && seed !== only) continue
+  report({ seed })
   const result = await simulate(seed, startQuorate, drawOptions(seed))
   const [broken] = result.violations
-  report({ seed, simulatedMs: result.virtualMs, cpuMs: started(), broken })
+  report({ seed, simulatedMs: result.virtualMs, broken })
   if (broken !== undefined) break
 }
