@@ -158,6 +158,16 @@ const changes: readonly [string, (copy: Copy) => void, RegExp][] = [
     /a node is outside of it/,
   ],
   [
+    'a key is empty',
+    (copy) => {
+      // As much as the key has less the value has more.
+      const keySize = copy.view.getUint16(copy.small + 6, true)
+      copy.view.setUint32(copy.small, copy.view.getUint32(copy.small, true) + keySize, true)
+      copy.view.setUint16(copy.small + 6, 0, true)
+    },
+    /a key is empty/,
+  ],
+  [
     'a key is longer than its page',
     (copy) => copy.view.setUint16(copy.node(copy.leaf, 0) + 6, 60_000, true),
     /a key is outside/,
@@ -216,7 +226,51 @@ const changes: readonly [string, (copy: Copy) => void, RegExp][] = [
     (copy) => copy.view.setUint32(copy.data(copy.freePage, 0), 100_000, true),
     /a free list is cut/,
   ],
+  [
+    'a list of free pages ends within a pair',
+    (copy) => {
+      const at = copy.data(copy.freePage, 0)
+      copy.view.setBigUint64(at, 1n, true)
+      copy.view.setBigInt64(at + 8, -1n, true)
+    },
+    /a free list is cut/,
+  ],
   ['a tree has another depth', (copy) => copy.view.setUint16(copy.tree + 6, 1, true), /another page/],
+  [
+    'a tree is deeper than the library can go',
+    (copy) => copy.view.setUint16(copy.tree + 6, 33, true),
+    /no such depth/,
+  ],
+  [
+    'a tree has no pages and a depth',
+    (copy) => copy.view.setBigUint64(copy.tree + 40, 2n ** 64n - 1n, true),
+    /no such depth/,
+  ],
+  [
+    'the name of a tree leads to a value',
+    (copy) => copy.view.setUint16(copy.node(copy.root.main.firstPage ?? 0, 1) + 4, 0, true),
+    /a tree has no record/,
+  ],
+  [
+    'a value is a tree',
+    (copy) => copy.view.setUint16(copy.small + 4, 2, true),
+    /a node is of an unknown kind/,
+  ],
+  [
+    'the keys of a branch are not in order',
+    (copy) => {
+      const at = copy.branch * copy.pageSize + headerBytes
+      const second = copy.view.getUint16(at + 2, true)
+      copy.view.setUint16(at + 2, copy.view.getUint16(at + 4, true), true)
+      copy.view.setUint16(at + 4, second, true)
+    },
+    /its keys are not in order/,
+  ],
+  [
+    'a large value says that it has more pages',
+    (copy) => copy.view.setUint32(readU64(copy.view, copy.large) * copy.pageSize + 20, 900, true),
+    /another number of pages/,
+  ],
   [
     'a tree has more entries',
     (copy) => copy.view.setUint32(copy.tree + 32, 9_999, true),
@@ -238,6 +292,21 @@ const changes: readonly [string, (copy: Copy) => void, RegExp][] = [
       for (const at of [0, copy.pageSize / 2, copy.pageSize]) copy.view.setUint32(at + 144, 100_000, true)
     },
     /behind all there are/,
+  ],
+  [
+    'the roots differ in their page size',
+    (copy) => copy.view.setUint32(copy.pageSize / 2 + 48, 2 * copy.pageSize, true),
+    /another page size/,
+  ],
+  [
+    'the main tree has other keys',
+    (copy) => copy.view.setUint16(100, 2, true),
+    /main tree with unknown flags/,
+  ],
+  [
+    'a root has a transaction that nobody can count to',
+    (copy) => copy.view.setUint32(copy.pageSize + 152 + 4, 2 ** 31, true),
+    /a transaction that cannot be/,
   ],
   ['a root says that it is encrypted', (copy) => copy.view.setUint16(52, 0x2808, true), /unknown flags/],
   ['a root is a page of another kind', (copy) => copy.view.setUint16(18, 0, true), /it is no root/],

@@ -1,6 +1,7 @@
 import { fstatSync, readSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { setImmediate } from 'node:timers/promises'
+import { assert } from '../base/index.ts'
 import {
   damage,
   depthMax,
@@ -176,11 +177,6 @@ class PageChecker {
       if (i > 0) {
         // The next page is read into the same bytes. The first key stands for all that are smaller and is never read.
         const key = Uint8Array.prototype.slice.call(this.#bytes, at + nodeHeaderBytes, keyEnd)
-        this.#demand(
-          first === undefined || reading.compare(key, first) > 0,
-          page,
-          'its keys are not in order',
-        )
         reading.visits.push({ page: child, level: level + 1, first, end: key })
         first = key
       }
@@ -308,7 +304,7 @@ class PageChecker {
 
   #read(into: Uint8Array, position: number): void {
     const read = readSync(this.#file, into, 0, into.length, position)
-    this.#demand(read === into.length, Math.floor(position / this.#root.pageSize), 'it is cut')
+    assert(read === into.length, 'what lies inside the file is read whole')
   }
 
   #demand(condition: boolean, page: number, what: string): asserts condition {
