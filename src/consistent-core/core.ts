@@ -1,4 +1,4 @@
-import { assert, type LeaseId, QuorateError } from '../base/index.ts'
+import { assert, isQuorateError, type LeaseId, QuorateError } from '../base/index.ts'
 import { type LeaseDeadlines, LeaseTable } from '../lease/index.ts'
 import type { Batch, Store } from '../store/index.ts'
 import { Applier } from './applier.ts'
@@ -118,7 +118,13 @@ class Core implements ConsistentCore {
     })
     this.#hub = new WatchHub(this.#keys, this.#compaction, options.watchLimits ?? defaultWatchLimits)
     this.leader = createLeaderDuties(this.#deadlines)
-    this.#open()
+    try {
+      this.#open()
+    } catch (error) {
+      // Nothing in the store was compared with its sum yet.
+      if (!isQuorateError(error, 'frame-malformed')) throw error
+      throw new QuorateError('data-damaged', `the state cannot be read: ${error.message}`, { cause: error })
+    }
   }
 
   #open(): void {

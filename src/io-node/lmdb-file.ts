@@ -2,15 +2,14 @@ import { constants } from 'node:fs'
 import { open, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { QuorateError } from '../base/index.ts'
+import { readStartRoot } from './lmdb-layout.ts'
+import { checkPages } from './lmdb-pages.ts'
 
 /**
- * A look at the files before lmdb opens them, for two things it does not do itself. A file that is no store, or cannot
- * be opened, makes it crash the whole process, so it is refused here. And a file whose first commit never became durable
- * may hold anything after a power cut; nobody was told that anything is in it, so it is removed and made anew.
- *
- * Layout (lmdb 3.5.6, its MDB_page and MDB_meta; a test holds it against a fresh file): pages 0 and 1 each begin with
- * a root, and the root of the last synced commit stands in the second half of page 0. In a root, from its start:
- * 24 u32 magic, 28 u32 version, 48 u32 page size, 152 u64 transaction.
+ * A look at the files before lmdb opens them, for two things it does not do itself. A file that is no store, that leads
+ * it astray, or that cannot be opened makes it crash the whole process, so it is refused here. And a file whose first
+ * commit never became durable may hold anything after a power cut; nobody was told that anything is in it, so it is
+ * removed and made anew.
  */
 const dataFile = 'data.mdb'
 const lockFile = 'lock.mdb'
@@ -32,9 +31,9 @@ export async function markFailed(directory: string, reason: string): Promise<voi
 
 /**
  * True: the store exists and was durable at least once. False: there is none now. Error: `data-damaged`; what the system
- * says when a file of the store cannot be opened.
+ * says when a file of the store cannot be opened. The pages of a store that an orderly end vouches for are not read.
  */
-export async function prepareDataFile(directory: string): Promise<boolean> {
+export async function prepareDataFile(directory: string, isVouchedFor: boolean): Promise<boolean> {
   const path = join(directory, dataFile)
   for (const name of [dataFile, lockFile]) await tryToOpen(join(directory, name))
   const reason = await readHead(join(directory, failedFile))
@@ -55,7 +54,11 @@ export async function prepareDataFile(directory: string): Promise<boolean> {
       view.getUint32(root + 24, true) === magic && (view.getUint32(root + 28, true) & 0xffff) === version
     if (!isRoot) throw damaged(`there is no root at ${root}`)
   }
-  if (view.getBigUint64(pageSize / 2 + 152, true) > 0n) return true
+  if (view.getBigUint64(pageSize / 2 + 152, true) > 0n) {
+    const root = readStartRoot(path, head, pageSize)
+    if (!isVouchedFor) await checkPages(path, root)
+    return true
+  }
   await rm(path)
   await rm(join(directory, lockFile), { force: true })
   return false

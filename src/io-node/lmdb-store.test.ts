@@ -197,6 +197,65 @@ test('a failed commit is final: nothing of it is seen, and the next open refuses
   await assert.rejects(openLmdbStore(path), (error) => isQuorateError(error, 'data-damaged'))
 })
 
+test('once a root could not be written every range is an error, also before the commit has failed', async (context) => {
+  const path = join(await makeDirectory(context), 'store')
+  // Instead of the descriptor for synced roots (opened last, so the highest) lmdb finds one that cannot be written to.
+  const child = spawnChild(
+    `
+      const { closeSync, fstatSync, openSync, readSync, statSync } = await import('node:fs')
+      const { setTimeout } = await import('node:timers/promises')
+      const store = await openLmdbStore(${JSON.stringify(path)})
+      await store.commit(stampBatch(1))
+      const rows = () => {
+        try {
+          return [...store.range('current', {})].length
+        } catch (error) {
+          return error.code
+        }
+      }
+      say(rows())
+      const data = ${JSON.stringify(join(path, 'data.mdb'))}
+      const file = openSync(data, 'r')
+      const isData = (fd) => {
+        try {
+          return fd !== file && fstatSync(fd).ino === statSync(data).ino
+        } catch {
+          return false
+        }
+      }
+      const rootFile = Array.from({ length: 256 }, (_, fd) => fd).findLast(isData)
+      closeSync(rootFile)
+      say(openSync('/dev/null', 'r') === rootFile)
+      // After the failure lmdb puts an older transaction into the place of the synced root: so long nobody reads.
+      const syncedRoot = () => {
+        const bytes = Buffer.alloc(65536)
+        readSync(file, bytes, 0, bytes.length, 0)
+        const place = bytes.readUInt32LE(48) / 2
+        return bytes.toString('latin1', place, place + 168)
+      }
+      const root = syncedRoot()
+      const size = statSync(data).size
+      const filler = { key: Uint8Array.of(0xff), value: new Uint8Array(20_000_000) }
+      const commit = store.commit([{ table: 'current', changes: [filler] }]).catch((error) => error.code)
+      // Pages are being written, and with the next timers the last read transaction is given back.
+      while (statSync(data).size === size) await setTimeout(0)
+      await setTimeout(0)
+      for (const untilMs = performance.now() + 20_000; syncedRoot() === root; ) {
+        if (performance.now() > untilMs) throw new Error('the root is as it was')
+      }
+      say(rows())
+      say(await commit)
+      say(rows())`,
+    'exec 2>/dev/null;',
+  )
+  const exited = once(child, 'exit')
+  assert.ok(child.stdout)
+  const lines: string[] = []
+  for await (const line of createInterface({ input: child.stdout })) lines.push(line)
+  assert.deepEqual(lines, ['60', 'true', 'disk-failed', 'disk-failed', 'disk-failed'])
+  assert.deepEqual(await exited, [0, null])
+})
+
 test('the map grows past its first size while ranges are read', async (context) => {
   const path = join(await makeDirectory(context), 'store')
   const store = await openLmdbStore(path, { mapSizeBytes: 256 * 1024 })
@@ -241,10 +300,10 @@ test('a file whose first commit never became durable is made anew, any other is 
   const bytes = await readFile(path)
   const pageSize = bytes.readUInt32LE(48)
   assert.ok(bytes.readBigUInt64LE(pageSize / 2 + 152) > 0n)
-  assert.equal(await prepareDataFile(directory), true)
+  assert.equal(await prepareDataFile(directory, false), true)
   bytes.fill(0, pageSize / 2, pageSize)
   await writeFile(path, bytes)
-  assert.equal(await prepareDataFile(directory), false)
+  assert.equal(await prepareDataFile(directory, false), false)
   await assert.rejects(readFile(path), { code: 'ENOENT' })
   const again = await openLmdbStore(directory)
   await again.commit(stampBatch(1))

@@ -28,6 +28,8 @@ import { markFailed, prepareDataFile } from './lmdb-file.ts'
 export interface LmdbStoreOptions {
   /** Address space reserved for the map at first; it grows by itself. No memory and no file space by itself. */
   readonly mapSizeBytes?: number
+  /** It was closed in order and not opened since, so its pages are not read before lmdb does. Default: false. */
+  readonly isVouchedFor?: boolean
 }
 
 const defaultMapSizeBytes = 16 * 1024 ** 3
@@ -61,7 +63,7 @@ export async function openLmdbStore(directory: string, options?: LmdbStoreOption
   try {
     // Named relative paths would be taken for a file name when they have an extension.
     const path = resolve(directory)
-    await prepareDataFile(path)
+    await prepareDataFile(path, options?.isVouchedFor ?? false)
     const environment = {
       path,
       noSubdir: false,

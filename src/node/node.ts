@@ -77,7 +77,8 @@ export interface NodeOptions<Result> {
   readonly dialAddresses: ReadonlyMap<string, Address>
   readonly limits: GroupLimits
   readonly segmentBytesMax: number
-  openBackend(directory: string): Promise<StoreBackend>
+  /** `isVouchedFor`: it was closed in order and not opened since. Otherwise nothing in it may be trusted unread. */
+  openBackend(directory: string, isVouchedFor: boolean): Promise<StoreBackend>
   createMachine(backend: StoreBackend): StateMachine<Result>
   /**
    * The node failed for good and takes part in nothing any more; `error` says why. Its store stays open for readers
@@ -407,7 +408,7 @@ class RunningNode<Result> implements QuorateNode<Result> {
     if (wasClosed) await clearMark(disk, dataDirectory, 'store-closed')
     let discarded: AppliedPlace | undefined
     try {
-      const backend = await openBackend(directory)
+      const backend = await openBackend(directory, wasClosed)
       if (wasClosed || isStateLost) return { backend, discarded }
       const found = await this.#verify(backend)
       if (found.damage === undefined) return { backend, discarded }
@@ -418,7 +419,7 @@ class RunningNode<Result> implements QuorateNode<Result> {
       if (!isQuorateError(error, 'data-damaged')) throw error
       logger.log('error', 'store-damaged', { directory, cause: error.message })
       await disk.removeTree(directory)
-      return { backend: await openBackend(directory), discarded }
+      return { backend: await openBackend(directory, false), discarded }
     }
   }
 

@@ -104,6 +104,20 @@ test('a store that fits into the log is taken as it is', async () => {
   assert.deepEqual([restore.applied, restore.end.index, restore.recent[0]?.index], [3, 5, 3])
 })
 
+test('a store whose rows cannot be read is emptied, and the state made again', async () => {
+  const { recover } = await createDirectory(5)
+  const backend = newBackend()
+  await stateAt(backend, 3, 1)
+  const [meta] = backend.range('meta', {})
+  assert.ok(meta)
+  // Its first counter is larger than any number.
+  const value = Uint8Array.from(meta.value).fill(0xff, 2, 10)
+  await backend.commit([{ table: 'meta', changes: [{ key: meta.key, value }] }])
+  const { applied, machine } = await recover(backend)
+  assert.deepEqual([applied.index, machine.appliedIndex], [0, 0])
+  assert.deepEqual([...backend.range('meta', {})], [])
+})
+
 test('a store that is ahead of the log, or of another history, has what was committed: the log is refused', async () => {
   for (const [index, term] of [
     [9, 1],

@@ -38,7 +38,7 @@ export interface ServerWorld {
   readonly entropy: Entropy
   readonly logger: Logger
   lock(directory: string): Promise<DirectoryLock>
-  openBackend(directory: string): Promise<StoreBackend>
+  openBackend(directory: string, isVouchedFor: boolean): Promise<StoreBackend>
 }
 
 export interface ServerEvents {
@@ -68,7 +68,7 @@ export function realWorld(config: Pick<ServerConfig, 'logLevel'>): ServerWorld {
     entropy: createNodeEntropy(),
     logger,
     lock: lockDirectory,
-    openBackend: (directory) => openLmdbStore(directory),
+    openBackend: (directory, isVouchedFor) => openLmdbStore(directory, { isVouchedFor }),
   }
 }
 

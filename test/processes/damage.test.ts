@@ -99,6 +99,30 @@ test('a damaged file is named with its bytes, and what can be rebuilt is rebuilt
     },
   )
 
+  await t.test('pages of the store that end the process in its library: it is rebuilt before', async () => {
+    restore()
+    await node.startReady()
+    await node.end('SIGKILL')
+    makePagesNewer(node)
+    await node.startReady()
+    assert.match(node.program.stderr, /store-damaged.*newer than its root/)
+    await writers.check(node)
+    await node.end('SIGTERM')
+  })
+
+  await t.test('the same in a store that was closed in order: at the second start', async () => {
+    restore()
+    makePagesNewer(node)
+    await node.startReady()
+    // It ends with the next commit of the store, which may be before the answer.
+    await node.must('put', { key: bytes('last'), value: bytes('in the log') }).catch(() => undefined)
+    assert.notEqual((await node.ended()).signal, null)
+    await node.startReady()
+    assert.match(node.program.stderr, /store-damaged.*newer than its root/)
+    await writers.check(node)
+    await node.end('SIGTERM')
+  })
+
   await t.test('the state was found wrong, and there is nobody to take another from', async () => {
     restore()
     writeFileSync(join(node.directory, 'state-lost'), '')
@@ -160,6 +184,15 @@ async function changeStore(node: ProcessNode): Promise<void> {
   value[value.length - 1] = (value.at(-1) ?? 0) ^ 0x40
   await store.commit([{ table: 'revisions', changes: [{ key: row.key, value }] }])
   await store.close()
+}
+
+/** The library takes a page that is newer than its root for a copy of its own, and writes to what it mapped to read. */
+function makePagesNewer(node: ProcessNode): void {
+  const file = join(node.directory, 'store', 'data.mdb')
+  const content = readFileSync(file)
+  const pageSize = content.readUInt32LE(48)
+  for (let page = 2 * pageSize; page < content.length; page += pageSize) content[page + 13] = 1
+  writeFileSync(file, content)
 }
 
 async function refused(node: ProcessNode): Promise<string> {
