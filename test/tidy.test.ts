@@ -84,6 +84,8 @@ const everywhereRules: Rule[] = [
     name: 'any',
     pattern: /(?:[:<|&,(=]\s*|\bas\s+|\bis\s+|\bkeyof\s+|\bextends\s+|=>\s*)any\b(?!\s*[:(.=])|\bany\s*\[\]/g,
   },
+  // A reader, and a measurement of what assertions cost, takes them for questions.
+  { name: 'assertion that does something', pattern: /\bassert\([^\n]*\.(?:delete|push|shift|pop|splice)\(/g },
   { name: 'default export', pattern: /\bexport\s+default\b|\bexport\s*\{[^}]*\bas\s+default\b/g },
   { name: 'export *', pattern: /\bexport\s+(type\s+)?\*/g },
   { name: 'enum', pattern: /(?:^|\n)\s*(export\s+)?(declare\s+)?(const\s+)?enum\s+\w/g },
@@ -195,7 +197,7 @@ test('pure rooms know no world and no waiting; async rooms know no world', () =>
   assert.deepEqual(errors, [])
 })
 
-test('no any, default export, export *, enum, namespace or silenced check', () => {
+test('no any, default export, export *, enum, namespace, silenced check or assertion that does something', () => {
   const errors = allTypeScript.flatMap((path) => {
     const directives = everywhereRules.filter((rule) => rule.name === 'compiler directive')
     const others = everywhereRules.filter((rule) => rule.name !== 'compiler directive')

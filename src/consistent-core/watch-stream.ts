@@ -233,7 +233,8 @@ export class StreamOfWatchers implements WatchStream {
     if (watcher.isQueued) return
     if (this.#queue.isFull) this.#sweepQueue()
     watcher.isQueued = true
-    assert(this.#queue.push(watcher), 'each watcher stands in the queue once')
+    const isNew = this.#queue.push(watcher)
+    assert(isNew, 'each watcher stands in the queue once')
     this.#wakeLater()
   }
 

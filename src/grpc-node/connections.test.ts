@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import http from 'node:http'
 import { constants } from 'node:http2'
 import { connect as connectSocket, type Socket } from 'node:net'
+import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { answerOf, callUnary, openCall, startServer, type TestServer } from '../../testing/grpc-client.ts'
 import { isQuorateError, SeededRandom } from '../base/index.ts'
@@ -333,4 +335,12 @@ test('listening where somebody listens is address-in-use', async (t) => {
   await assert.rejects(second.listen({ host: '203.0.113.7', port: 0 }), (error) =>
     isQuorateError(error, 'address-invalid'),
   )
+})
+
+test('a client that hangs up while its stream is written to leaves a server that goes on', () => {
+  // Half a second when it works. A server that does not go on loops in native code and takes ever more memory.
+  const limits = { timeout: 20_000, killSignal: 'SIGKILL' } as const
+  const program = join(import.meta.dirname, 'testing/leaving-client.ts')
+  const { status, signal, stderr } = spawnSync(process.execPath, [program], { ...limits, encoding: 'utf8' })
+  assert.deepEqual({ status, signal, stderr }, { status: 0, signal: null, stderr: '' })
 })

@@ -49,8 +49,11 @@ export class StreamCall implements GrpcStream {
       this.#isSendBlocked = false
       this.#guard((handlers) => handlers.onDrain())
     })
-    // A client that resets without an error closes a paused stream only when it is read to its end.
-    stream.on('aborted', () => stream.destroy())
+    // A client that resets without an error closes a paused stream only when it is read to its end. Not within this
+    // event: node:http2 tells it before it submits the reset. A stream that is gone by then stays open for nghttp2,
+    // which asks for its waiting data without end (empty DATA frames, until the memory is full) as soon as another
+    // stream of the connection sends.
+    stream.on('aborted', () => process.nextTick(() => stream.destroy()))
     if (this.#isPaused) stream.pause()
   }
 

@@ -41,7 +41,8 @@ export class LeaseTable {
   }
 
   remove(id: LeaseId): void {
-    assert(this.#leases.delete(id), 'only a lease that exists is removed')
+    const existed = this.#leases.delete(id)
+    assert(existed, 'only a lease that exists is removed')
   }
 
   clear(): void {

@@ -125,7 +125,8 @@ export class StorageQueue {
   }
 
   #written(operation: WriteOperation): void {
-    assert(this.#underWay.shift() === operation, 'writes complete in the order they were made')
+    const first = this.#underWay.shift()
+    assert(first === operation, 'writes complete in the order they were made')
     this.#ticksUnderWay = 0
     if (this.#isStopped) return
     if (this.#isDiskFull) {
@@ -137,7 +138,8 @@ export class StorageQueue {
   }
 
   #writeFailed(operation: WriteOperation, error: unknown): void {
-    assert(this.#underWay.shift() === operation, 'writes fail in the order they were made')
+    const first = this.#underWay.shift()
+    assert(first === operation, 'writes fail in the order they were made')
     if (this.#isStopped) return
     if (!isQuorateError(error, 'disk-full')) {
       this.#fail(error)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { concatBytes, crc32c, hexFromBytes, isQuorateError, SeededRandom, utf8Encode } from '../base/index.ts'
-import { type Disk, silentLogger, type Time } from '../io/index.ts'
+import { type Disk, type Logger, silentLogger, type Time } from '../io/index.ts'
 import type { SnapshotMark } from '../raft/index.ts'
 import { createSimulatedDisk, type SimulatedDisk } from '../simulator/disk.ts'
 import { openSnapshotStore, type SnapshotFile, type SnapshotReceiver, type SnapshotStore } from './index.ts'
@@ -24,10 +24,10 @@ function createTime(): Time & { now: number } {
 
 function open(
   disk: Disk,
-  changes: { time?: Time; clusterId?: bigint; group?: number } = {},
+  changes: { time?: Time; logger?: Logger; clusterId?: bigint; group?: number } = {},
 ): Promise<SnapshotStore> {
-  const { time = createTime(), clusterId = 0xc1n, group = 0 } = changes
-  return openSnapshotStore({ disk, time, logger: silentLogger, directory, clusterId, group })
+  const { time = createTime(), logger = silentLogger, clusterId = 0xc1n, group = 0 } = changes
+  return openSnapshotStore({ disk, time, logger, directory, clusterId, group })
 }
 
 function createDisk(): SimulatedDisk {
@@ -73,6 +73,22 @@ function expectedContent(index: number): string[] {
 
 function indexes(store: SnapshotStore): number[] {
   return store.list().map((file) => file.mark.end.index)
+}
+
+/** The reasons of what a store says is damaged or left over. */
+function reasonsTold(): Logger & { reasons: unknown[] } {
+  const reasons: unknown[] = []
+  return {
+    reasons,
+    log: (_level, event, fields) => void (event === 'snapshot-listed' || reasons.push(fields?.reason)),
+  }
+}
+
+async function replaceFile(disk: Disk, path: string, bytes: Uint8Array): Promise<void> {
+  await disk.remove(path)
+  const file = await disk.open(path, { create: true })
+  await file.write(0, [bytes])
+  await file.close()
 }
 
 /** Feeds `bytes` from where the receiver stands to `end`. */
@@ -203,6 +219,126 @@ test('a file cut to any length, or with bytes behind its end, is not listed', as
   assert.deepEqual(await contentOf(store, store.list()[0] as SnapshotFile), expectedContent(7))
 })
 
+// Where the parts of the snapshot of `markAt` and `chunksOf` begin; see docs/formats/snapshot.md.
+const at = { headerSize: 12, contextSize: 64, firstVoter: 68, headerChecksum: 105, firstChunk: 109 }
+
+/** The bytes with a number put in, little-endian, and the checksum of the header or the trailer made to fit. */
+function forge(bytes: Uint8Array, part: 'header' | 'trailer', place: number, value: bigint): Uint8Array {
+  const forged = bytes.slice()
+  const view = new DataView(forged.buffer)
+  if (part === 'header') {
+    view.setUint32(place, Number(value), true)
+    view.setUint32(at.headerChecksum, crc32c(forged, 0, 0, at.headerChecksum), true)
+  } else {
+    const trailer = bytes.length - 28
+    view.setBigUint64(trailer + place, value, true)
+    view.setUint32(bytes.length - 4, crc32c(forged, 0, trailer, bytes.length - 4), true)
+  }
+  return forged
+}
+
+function withByte(bytes: Uint8Array, place: number): Uint8Array {
+  return bytes.map((byte, i) => (i === place ? byte ^ 0x40 : byte))
+}
+
+test('each damage has its words: when the store opens, and when a file that was listed is loaded', async () => {
+  const source = await open(createDisk())
+  const whole = await bytesOf(source, await save(source, 7))
+  const size = whole.length
+  const tooLarge = whole.slice()
+  new DataView(tooLarge.buffer).setUint32(at.firstChunk, 0x7fff_ffff, true)
+  // What was done to the file | what opening says (undefined: it looks at the two ends only) | what loading says
+  const damages: readonly [Uint8Array, string | undefined, string][] = [
+    [whole.slice(0, 10), 'it is shorter than a header', 'the header is cut short'],
+    [whole.slice(0, 70), 'it is shorter than header and trailer', 'the header is cut short'],
+    [withByte(whole, 0), 'it does not begin as a snapshot', 'the header is another one'],
+    [
+      withByte(whole, at.headerSize + 3),
+      'it states a header of 1073741933 bytes',
+      'the header is another one',
+    ],
+    [withByte(whole, at.firstVoter), 'the checksum of its header is wrong', 'the header is another one'],
+    [
+      forge(whole, 'header', at.contextSize, 9n),
+      'its header cannot be read: 9 bytes wanted, 5 left',
+      'the header is another one',
+    ],
+    [whole.slice(0, 838), 'it does not end with a trailer', 'it is cut short'],
+    [whole.slice(0, 70_000), 'it does not end with a trailer', 'a chunk is cut short'],
+    [tooLarge, undefined, 'a chunk of 2147483647 bytes is too large'],
+    [withByte(whole, 70_000), undefined, 'the checksum of a chunk is wrong'],
+    [whole.slice(0, size - 10), 'it does not end with a trailer', 'the trailer is cut short'],
+    [withByte(whole, size - 1), 'it does not end with a trailer', 'the trailer is damaged'],
+    [forge(whole, 'trailer', 4, 2n ** 60n), 'its trailer cannot be read', 'the trailer is damaged'],
+    [
+      forge(whole, 'trailer', 4, 7n),
+      `its trailer states ${size - 8} bytes, it has ${size}`,
+      'the trailer belongs to other chunks',
+    ],
+    [
+      concatBytes([whole, whole.slice(size - 28)]),
+      `its trailer states ${size} bytes, it has ${size + 28}`,
+      'there are bytes after the end',
+    ],
+  ]
+  for (const [bytes, whenOpened, whenLoaded] of damages) {
+    const disk = createDisk()
+    const store = await open(disk)
+    const file = await save(store, 7)
+    await replaceFile(disk, file.path, bytes)
+    const logger = reasonsTold()
+    assert.deepEqual(
+      (await open(disk, { logger })).list().length,
+      whenOpened === undefined ? 1 : 0,
+      whenLoaded,
+    )
+    assert.deepEqual(logger.reasons, whenOpened === undefined ? [] : [whenOpened])
+    await assert.rejects(contentOf(store, file), (error) => {
+      assert.ok(isQuorateError(error, 'data-damaged'))
+      return error.message.endsWith(`: ${whenLoaded}`) || assert.fail(`${error.message}, not: ${whenLoaded}`)
+    })
+    assert.equal(disk.openFiles, 0)
+  }
+})
+
+test('a file under the name of another snapshot is not listed; names that are not ours are left alone', async () => {
+  const disk = createDisk()
+  const { path } = await save(await open(disk), 7)
+  const other = path.replace('07-', '08-')
+  await disk.rename(path, other)
+  await replaceFile(disk, `${directory}/lost+found`, Uint8Array.of(1))
+  const logger = reasonsTold()
+  const store = await open(disk, { logger })
+  assert.deepEqual(store.list(), [])
+  assert.deepEqual(logger.reasons, ['it is stored under the name of another one'])
+  await save(store, 9)
+  await store.prune(1)
+  assert.deepEqual((await disk.list(directory)).length, 2)
+})
+
+test('a file that shrinks while it is read is damaged, in a load and in a part', async () => {
+  const disk = createDisk()
+  const store = await open(disk)
+  const shrink = async ({ path }: SnapshotFile): Promise<void> => {
+    const file = await disk.open(path, { create: false })
+    await file.truncate(100_000)
+    await file.close()
+  }
+  const loaded = await save(store, 7)
+  await assert.rejects(
+    store.load(loaded, () => shrink(loaded)),
+    (error) => isQuorateError(error, 'data-damaged') && error.message.endsWith(': a chunk is cut short'),
+  )
+  const sent = await save(store, 8)
+  await shrink(sent)
+  await assert.rejects(
+    store.readPart(sent, 90_000, 20_000),
+    (error) => isQuorateError(error, 'data-damaged') && error.message.endsWith('): it is cut short'),
+  )
+  assert.deepEqual(store.list(), [])
+  assert.equal(disk.openFiles, 0)
+})
+
 test('the newest is damaged: it leaves the list, the older one is next, and pruning spares it', async () => {
   const disk = createDisk()
   const store = await open(disk)
@@ -284,6 +420,71 @@ test('an attempt given up goes on after its last whole chunk, only with the same
   const done = await store.beginReceive(markAt(50), bytes.length)
   assert.equal(done.receivedBytes, bytes.length)
   assert.deepEqual((await done.finish()).mark, markAt(50))
+  await assert.rejects(done.write(0, bytes), (error) => isQuorateError(error, 'invalid-argument'))
+  await done.abandon()
+})
+
+test('what is here already is checked before it counts; when it is damaged the next attempt brings it again', async () => {
+  const disk = createDisk()
+  const store = await open(disk)
+  const { path, sizeBytes } = await save(store, 50)
+  disk.rot(path, { first: 70_000, end: 70_001 })
+  const present = await store.beginReceive(markAt(50), sizeBytes)
+  await assert.rejects(present.finish(), (error) => isQuorateError(error, 'data-damaged'))
+  assert.deepEqual(await disk.list(directory), [])
+  assert.equal((await store.beginReceive(markAt(50), sizeBytes)).receivedBytes, 0)
+})
+
+test('an attempt that cannot be taken up leaves nothing open, and one that holds too much begins anew', async () => {
+  const source = await open(createDisk())
+  const bytes = await bytesOf(source, await save(source, 50))
+  const disk = createDisk()
+  const store = await open(disk)
+  const first = await store.beginReceive(markAt(50), bytes.length)
+  await feed(first, bytes, 100_000)
+  await first.abandon()
+  disk.failNext({ operation: 'read' })
+  await assert.rejects(store.beginReceive(markAt(50), bytes.length), (error) =>
+    isQuorateError(error, 'disk-failed'),
+  )
+  assert.equal(disk.openFiles, 0)
+  const [name = ''] = await disk.list(directory)
+  const smaller = name.replace(
+    /[0-9a-f]{16}\.receiving$/,
+    `${(1000).toString(16).padStart(16, '0')}.receiving`,
+  )
+  await disk.rename(`${directory}/${name}`, `${directory}/${smaller}`)
+  assert.equal((await store.beginReceive(markAt(50), 1000)).receivedBytes, 0)
+})
+
+test('a sender may go while its part is being written; a large snapshot is synced on its way', async () => {
+  const disk = createDisk()
+  const store = await open(disk)
+  const large = Array.from({ length: 9 }, () => new Uint8Array(1024 * 1024))
+  const syncs = disk.countOf('sync')
+  const file = await save(store, 50, large)
+  assert.equal(disk.countOf('sync') - syncs, 2)
+  const bytes = await bytesOf(store, file)
+  const target = createDisk()
+  const receiver = await (await open(target)).beginReceive(markAt(50), bytes.length)
+  await receiver.write(0, bytes.slice(0, 8 * 1024 * 1024))
+  assert.equal(target.countOf('sync'), 1)
+  const written = receiver.write(receiver.receivedBytes, bytes.slice(receiver.receivedBytes))
+  await receiver.abandon()
+  await written
+  assert.equal(target.openFiles, 0)
+})
+
+test('of two snapshots at one index the one of the later term is newer', async () => {
+  const store = await open(createDisk())
+  for (const term of [4, 3]) {
+    const { end, ...rest } = markAt(10)
+    await store.save({ ...rest, end: { ...end, term } }, () => undefined)
+  }
+  assert.deepEqual(
+    store.list().map(({ mark }) => mark.end.term),
+    [4, 3],
+  )
 })
 
 test('bytes that are not those of the mark are removed, and the transfer begins again', async () => {
@@ -361,8 +562,13 @@ test('a failed write or sync ends the save, gives the space back, and leaves the
     assert.deepEqual(disk.misuse, [])
   }
   const disk = createDisk()
-  const store = await open(disk)
+  const logger = reasonsTold()
+  const store = await open(disk, { logger })
   await save(store, 10)
+  disk.failNext({ operation: 'rename' })
+  disk.failNext({ operation: 'remove', nth: 2 })
+  await assert.rejects(save(store, 20), (error) => isQuorateError(error, 'disk-failed'))
+  assert.equal(logger.reasons.length, 1, 'what could not be removed is told')
   disk.setFaults({ bytesMax: 400_000 })
   await assert.rejects(save(store, 20), (error) => isQuorateError(error, 'disk-full'))
   disk.setFaults({})

@@ -206,6 +206,26 @@ test('one copy of a hard state may rot, both may not', async () => {
   await refusal(disk, 'data-damaged', /both copies/)
 })
 
+test('a hard state in the place of another is none, and a group has only one', async () => {
+  const disk = createDisk()
+  const { log } = await written(disk, [3])
+  await log.close()
+  const file = await disk.open(hardStatePath, { create: false })
+  const pair = new Uint8Array(1024)
+  assert.equal(await file.read(0, pair), pair.length)
+  await file.close()
+  await overwrite(disk, hardStatePath, 1024, pair)
+  await refusal(disk, 'data-damaged', /bytes \[1024, 2048\).*both copies/)
+  // The number of the place, and the checksum made to fit.
+  const view = new DataView(pair.buffer)
+  for (const copy of [0, 512]) {
+    view.setUint32(copy + 8, 1, true)
+    view.setUint32(copy + 508, crc32c(pair, 0, copy, copy + 508), true)
+  }
+  await overwrite(disk, hardStatePath, 1024, pair)
+  await refusal(disk, 'data-damaged', /a group has two pairs of copies/)
+})
+
 test('after a crash tore one copy of a hard state, a second crash does not tear the other', async () => {
   for (const torn of [0, 512]) {
     // The open saves both copies: the power fails in the first write, then in the second.

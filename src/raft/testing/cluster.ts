@@ -117,7 +117,8 @@ export class Cluster {
 
   /** Loses everything that is not on disk. */
   crash(id: NodeId): void {
-    assert(this.nodes.delete(id), 'only a running node crashes')
+    const wasRunning = this.nodes.delete(id)
+    assert(wasRunning, 'only a running node crashes')
   }
 
   node(id: NodeId): TestNode {

@@ -52,7 +52,8 @@ export class Invariants implements Observer {
   }
 
   readEnded(node: TestNode, request: number): void {
-    assert(this.#reads.delete(`${node.id}.${request}`), 'a read ends once')
+    const wasOpen = this.#reads.delete(`${node.id}.${request}`)
+    assert(wasOpen, 'a read ends once')
   }
 }
 
