@@ -96,6 +96,7 @@ export function drawOptions(seed: number): SimulationOptions {
       queueMax: random.pick([2, 16_384, 16_384, 16_384]),
       uncommittedBytesMax: random.pick([4_096, 1_048_576, 1_048_576]),
       leaseCheckpointMs: random.pick([500, 300_000]),
+      flushOperations: random.pick([5, 4_000, 4_000]),
     },
   }
   const members = random.chance(0.3)
