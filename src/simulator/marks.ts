@@ -1,4 +1,5 @@
 import { maybePlaces } from '../io/index.ts'
+import { strikes } from './ambush.ts'
 
 /** A rare state that the simulation is meant to reach: a promise kept where it was never at stake proves nothing. */
 export interface Mark {
@@ -89,6 +90,10 @@ export const marks: readonly Mark[] = [
   ...stateMarks,
   ...groupMarks,
   ...clientMarks,
+  ...strikes.map((strike) => ({
+    name: `ambush: ${strike}`,
+    meaning: `it came in a moment of consensus: ${strike}`,
+  })),
   ...maybePlaces.map((place) => ({ name: `maybe ${place}`, meaning: `the product was told to: ${place}` })),
 ]
 
