@@ -10,14 +10,23 @@ import type { RaftView } from '../raft/index.ts'
 import type { ClusterNode, SimulatedCluster } from './cluster.ts'
 
 /** What a node has just done. */
-const moments = ['led', 'voted', 'appended', 'stored', 'committed', 'truncated', 'installed'] as const
+const moments = [
+  'led',
+  'voted',
+  'appended',
+  'reconfigured',
+  'stored',
+  'committed',
+  'truncated',
+  'installed',
+] as const
 type Moment = (typeof moments)[number]
 
 /** What happens to it then. */
 export const strikes = ['crash', 'kill', 'pause', 'cutOff', 'mute', 'deafen', 'crashMajority'] as const
 type Strike = (typeof strikes)[number]
 
-type Seen = Pick<RaftView, 'role' | 'vote' | 'lastIndex' | 'durableIndex' | 'commitIndex'>
+type Seen = Pick<RaftView, 'role' | 'vote' | 'lastIndex' | 'durableIndex' | 'commitIndex' | 'configuration'>
 
 interface Plan {
   readonly moments: readonly Moment[]
@@ -66,8 +75,9 @@ export class Ambush {
 
   #look(node: ClusterNode, raft: RaftView): void {
     const before = this.#seen.get(node)
-    const { role, vote, lastIndex, durableIndex, commitIndex } = raft
-    this.#seen.set(node, { life: node.lives, raft: { role, vote, lastIndex, durableIndex, commitIndex } })
+    const { role, vote, lastIndex, durableIndex, commitIndex, configuration } = raft
+    const now = { role, vote, lastIndex, durableIndex, commitIndex, configuration }
+    this.#seen.set(node, { life: node.lives, raft: now })
     if (before?.life !== node.lives || this.#isOver()) return
     const { victim, hitsAny, chance, delayMs } = this.#plan
     const isMeant = victim === undefined || victim === node || (victim === 'leader' && role === 'leader')
@@ -162,7 +172,7 @@ function drawPlan(cluster: SimulatedCluster, random: SeededRandom): Plan {
 /** Leaders follow each other, as above. */
 function planOfChase({ options }: SimulatedCluster, random: SeededRandom): Plan {
   return {
-    moments: ['led', random.pick(['appended', 'stored', 'committed'])],
+    moments: ['led', random.pick(['appended', 'reconfigured', 'stored', 'committed'])],
     strikes: [random.pick(['crash', 'cutOff', 'mute'])],
     victim: 'leader',
     hitsAny: false,
@@ -211,6 +221,8 @@ function isAt(moment: Moment, before: Seen, now: RaftView): boolean {
       return now.vote !== before.vote && now.vote !== 0n
     case 'appended':
       return now.lastIndex > before.lastIndex
+    case 'reconfigured':
+      return now.configuration !== before.configuration
     case 'stored':
       return now.durableIndex > before.durableIndex
     case 'committed':
