@@ -23,6 +23,7 @@ async function runOne({ firstSeed, run }: Plan): Promise<void> {
 async function runMany(seeds: Plan): Promise<void> {
   const tally = new Tally()
   const startedAt = performance.now()
+  console.log(`first seed ${seeds.firstSeed}`)
   await runCampaign(seeds, { tally, startedAt, progressEveryMs: 10_000 })
   for (const line of tally.coverage()) console.log(line)
   console.log(tally.summary(performance.now() - startedAt))

@@ -1,5 +1,6 @@
 import { assert, isQuorateError, present, type SeededRandom } from '../base/index.ts'
 import type { LogFields, LogLevel, Maybe, MaybePlace } from '../io/index.ts'
+import type { RaftView } from '../raft/index.ts'
 import { ClusterChecker } from './check-cluster.ts'
 import type { DiskCopy, StrayKind } from './disk.ts'
 import type { Violation } from './history.ts'
@@ -86,6 +87,8 @@ export class SimulatedCluster {
   readonly violations: Violation[] = []
   /** How often each event name was logged by the servers, and each rare thing was met by the clients. */
   readonly marks: Map<string, number> = new Map()
+  /** Called after an event for each node whose consensus it moved. */
+  readonly onMoved: Set<(node: ClusterNode, raft: RaftView) => void> = new Set()
   readonly scheduler: Scheduler
   readonly options: SimulationOptions
   readonly #journal: Journal | undefined
@@ -549,6 +552,7 @@ export class SimulatedCluster {
       const all = this.nodes.flatMap((one) => (beginsAnew(one) ? [] : (one.life?.raft ?? [])))
       this.checker.stepped(raft, life.number, all)
       this.#observe(life)
+      for (const tell of this.onMoved) tell(node, raft)
     }
   }
 

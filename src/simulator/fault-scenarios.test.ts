@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { present, SeededRandom } from '../base/index.ts'
+import { Ambush } from './ambush.ts'
 import { Story } from './testing/story.ts'
 
 test('a lost write is noticed at the next start, and the others have what it held', async () => {
@@ -102,4 +103,32 @@ test('a majority is healed and serves, whatever becomes of the others', async ()
     'left out: hung',
     'left out: paused',
   ])
+})
+
+test('an ambush strikes leaders, holds a minority but where it crashes a majority, and lets go in the end', async () => {
+  let elections = 0
+  let truncations = 0
+  for (let seed = 1; seed <= 6; seed++) {
+    const story = new Story(260 + seed, { tuning: { appendBytesMax: 1, inflightMax: 1 } })
+    const { cluster, scheduler } = story
+    await story.putUntilAnswered(cluster.nodes, 'before')
+    const electionsBefore = story.mark('leader: won the election')
+    const ambush = new Ambush(cluster, new SeededRandom(seed), () => false)
+    for (let i = 0; i < 100; i++) {
+      const [life] = cluster.serving
+      if (life !== undefined) void story.beginPut(life.node, `${i}`)
+      await scheduler.run(50)
+      const held = cluster.nodes.filter(({ life, machine }) => life === undefined || machine.isPaused)
+      if (story.mark('ambush: crashMajority') === 0) assert.ok(held.length <= 1, `${held.length} are held`)
+    }
+    ambush.end()
+    await story.until(() => cluster.serving.length === cluster.nodes.length)
+    for (const node of cluster.nodes) await story.putUntilAnswered([node], 'after')
+    await story.untilEqual()
+    story.assertSound()
+    elections += story.mark('leader: won the election') - electionsBefore
+    truncations += story.mark('log-truncated')
+  }
+  assert.ok(elections > 8, `${elections} elections`)
+  assert.ok(truncations > 2, `${truncations} times a log was cut`)
 })

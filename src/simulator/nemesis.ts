@@ -1,4 +1,5 @@
 import type { SeededRandom } from '../base/index.ts'
+import { Ambush } from './ambush.ts'
 import type { ClusterNode, SimulatedCluster } from './cluster.ts'
 import {
   diskOperations,
@@ -14,7 +15,13 @@ import type { FaultKind, SimulationOptions } from './options.ts'
 export const clockRateMax = 1.05
 
 /** These last so many times as long as the others. */
-const longFaults: Partial<Record<FaultKind, number>> = { clockRate: 5, absence: 12, oldCopy: 5 }
+const longFaults: Partial<Record<FaultKind, number>> = {
+  clockRate: 5,
+  absence: 12,
+  oldCopy: 5,
+  ambush: 10,
+  slowDisk: 4,
+}
 
 /** Takes a fault back. Undefined where the fault could not be, or should not be now. */
 type Undo = (() => void) | undefined
@@ -103,6 +110,10 @@ function createFaults(
     ...diskFaults(cluster, random),
     ...damageFaults(cluster, random),
     ...clockFaults(random),
+    ambush: () => {
+      const ambush = new Ambush(cluster, random.fork(), isOver)
+      return () => ambush.end()
+    },
   }
 }
 

@@ -30,8 +30,25 @@ export const faultKinds = [
   'oldCopy',
   'clockRate',
   'wallJump',
+  'ambush',
 ] as const
 export type FaultKind = (typeof faultKinds)[number]
+
+/** What goes well with terms that change fast. */
+const stormFaults = [
+  'crash',
+  'crashAll',
+  'kill',
+  'absence',
+  'pause',
+  'partition',
+  'oneWay',
+  'swizzle',
+  'clog',
+  'cut',
+  'flaky',
+  'slowDisk',
+] as const
 
 /** Everything that a run is made of besides its seed; plain data, so that a failing run can be made smaller. */
 export interface SimulationOptions {
@@ -96,10 +113,44 @@ export function drawOptions(seed: number): SimulationOptions {
       queueMax: random.pick([2, 16_384, 16_384, 16_384]),
       uncommittedBytesMax: random.pick([4_096, 1_048_576, 1_048_576]),
       leaseCheckpointMs: random.pick([500, 300_000]),
+      flushOperations: random.pick([5, 4_000, 4_000]),
     },
   }
   const members = random.chance(0.3)
-  return { ...drawn, members, rot: drawn.rot && !members, healsMajority: drawn.healsMajority && !members }
+  const options = {
+    ...drawn,
+    members,
+    rot: drawn.rot && !members,
+    healsMajority: drawn.healsMajority && !members,
+  }
+  return random.chance(0.4) ? stormOf(options, random) : options
+}
+
+/**
+ * A storm over consensus: election timeouts that are short beside the delays of network and disk, so that terms follow
+ * each other fast, and faults that wait for the moments in between. Nothing here damages files: what a cut tail may have
+ * held is guarded for ten election timeouts only (docs/decisions/0026), which are short here.
+ */
+function stormOf(options: SimulationOptions, random: SeededRandom): SimulationOptions {
+  const heartbeatMs = random.pick([10, 20])
+  return {
+    ...options,
+    nodes: random.pick([3, 3, 5]),
+    clients: random.between(2, 5),
+    faults: ['ambush', ...stormFaults.filter(() => random.chance(0.3))],
+    faultEveryMs: random.between(200, 1000),
+    chaosMs: random.between(5_000, 12_000),
+    rot: false,
+    thinkMs: random.pick([30, 100]),
+    networkDelayMs: random.pick([0.1, 0.5, 5]),
+    tuning: {
+      ...options.tuning,
+      heartbeatMs,
+      electionMs: heartbeatMs * random.between(5, 9),
+      appendBytesMax: random.pick([1, 1, 64, 1024]),
+      inflightMax: random.pick([1, 1, 2, 64]),
+    },
+  }
 }
 
 function drawFaults(random: SeededRandom): FaultKind[] {

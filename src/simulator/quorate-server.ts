@@ -133,6 +133,7 @@ async function start(setup: ServerSetup, store: StoreOfMachine): Promise<Simulat
       snapshotLogBytesMin: 0,
       // A run with small numbers writes snapshots more often than their size would have it.
       snapshotLogShare: tuning.snapshotEntries > 20 ? 1 : 1 / 8,
+      flushOperations: tuning.flushOperations,
       flushIntervalMs: tuning.flushIntervalMs,
       updateQueueMax: tuning.queueMax,
       waitingMax: tuning.queueMax,

@@ -16,6 +16,8 @@ export interface ServerTuning {
   readonly appendBytesMax: number
   readonly inflightMax: number
   readonly windowBytesMax: number
+  /** So many changes of the state make a commit of the store; a snapshot that is read in needs several. */
+  readonly flushOperations: number
   readonly flushIntervalMs: number
   /** Commands, reads, messages and questions that may wait, each. */
   readonly queueMax: number

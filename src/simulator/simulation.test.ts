@@ -27,18 +27,16 @@ function shortOptions(seed: number, change: Partial<SimulationOptions> = {}): Si
 }
 
 test('a server that is right is accepted under every fault, and every seed repeats', async () => {
+  const harmless = faultKinds.filter((kind) => !needReplicas.has(kind))
   const counts = new Map<FaultKind, number>()
   for (let seed = 11; seed <= 26; seed++) {
-    const result = await simulateTwice(seed, startFakeServer('none'), shortOptions(seed))
+    const options = shortOptions(seed, { faults: harmless.filter((_, i) => i % 4 === seed % 4) })
+    const result = await simulateTwice(seed, startFakeServer('none'), options)
     assert.deepEqual(result.violations, [], describeRun(result))
     assert.ok(result.calls.answered > 20, describeRun(result))
     for (const [kind, count] of result.faults) counts.set(kind, (counts.get(kind) ?? 0) + count)
   }
-  assert.deepEqual(
-    [...counts.keys()].sort(),
-    faultKinds.filter((kind) => !needReplicas.has(kind)).sort(),
-    'every kind of fault was injected',
-  )
+  assert.deepEqual([...counts.keys()].sort(), harmless.sort(), 'every kind of fault was injected')
 })
 
 /** The promises that a broken server breaks, over some seeds. */

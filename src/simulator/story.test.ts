@@ -9,7 +9,7 @@ import { type SimulationResult, simulate } from './simulation.ts'
 import { tellStory } from './story.ts'
 
 const options = {
-  ...drawOptions(1),
+  ...drawOptions(2),
   nodes: 1,
   clients: 1,
   faults: [],

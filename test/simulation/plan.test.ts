@@ -60,6 +60,9 @@ for (const [line, problem] of [
   ['--options {"nodes":', /JSON object/],
   ['--options {"node":1}', /not node$/],
   ['--server etcd', /one of quorate/],
+  ['--first-seed-of=', /needs a text/],
+  ['--first-seed-of --seeds 3', /needs a text/],
+  ['--first-seed-of 2b2c1e5 --from 7', /two first seeds/],
   ['--sed 4', /unknown option --sed/],
 ] as const) {
   test(`refused: ${line}`, () => {

@@ -14,7 +14,7 @@ What to run (one of):
   --speed                 no faults, a fixed load: how many times faster than real time the simulation runs
 Where to begin:
   --from 1                the first seed
-  --first-seed-of TEXT    the first seed is drawn from a text, such as a commit hash
+  --first-seed-of TEXT    instead: drawn from a text, such as a commit hash; the first line of the output names it
 How:
   --jobs ${availableParallelism()}                seeds at a time, each on a thread of its own (default: the number of cores)
   --replay 10             every 10th seed runs a second time, and the digests must be equal; all, none
@@ -64,6 +64,10 @@ export function planOf(options: Arguments): Plan {
         : 'count'
   const from = options.number('from', 1)
   const text = options.maybe('first-seed-of')
+  if (text === '' || text === 'true') options.fail('--first-seed-of needs a text')
+  if (text !== undefined && options.maybe('from') !== undefined) {
+    options.fail('--from and --first-seed-of are two first seeds')
+  }
   const firstSeed = kind === 'one' ? Number(single) : text === undefined ? from : seedOfText(text)
   const amount = kind === 'minutes' ? Number(minutes) : kind === 'one' ? 1 : count
   const jobs = options.number('jobs', availableParallelism())

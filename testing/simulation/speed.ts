@@ -33,6 +33,7 @@ function speedOptions(chaosMs: number): SimulationOptions {
       appendBytesMax: 1024 * 1024,
       inflightMax: 64,
       windowBytesMax: 32 * 1024 * 1024,
+      flushOperations: 4_000,
       flushIntervalMs: 100,
       queueMax: 16_384,
       uncommittedBytesMax: 128 * 1024 * 1024,

@@ -41,6 +41,7 @@ export class Story {
       appendBytesMax: 65_536,
       inflightMax: 64,
       windowBytesMax: 256,
+      flushOperations: 4_000,
       flushIntervalMs: 50,
       queueMax: 16_384,
       uncommittedBytesMax: 1_048_576,
