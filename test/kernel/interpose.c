@@ -75,7 +75,8 @@ static int arrive(const char *name, const char *path) {
   if (at == 0 || number < at || (number > at && action != fail_always)) return nothing;
   atomic_fetch_add(&control->fired, 1);
   if (action == kill_before) kill(getpid(), SIGKILL);
-  if (action == stop_before) kill(getpid(), SIGSTOP);
+  // To this thread: sent to the process, another one might take it, and this one would make its call meanwhile.
+  if (action == stop_before) syscall(SYS_tgkill, getpid(), (pid_t)syscall(SYS_gettid), SIGSTOP);
   return action;
 }
 
