@@ -48,11 +48,12 @@ export function addToTotals(name: string, addition: Addition, path: string = tot
   return totals.rows[name] as Row
 }
 
-/** Adds a run of now and of this tree. */
-export function countRun(name: string, figures: Figures, path: string = totalsPath): void {
+/** Adds a run of now and of this tree; `next` is where the next one begins. */
+export function countRun(name: string, figures: Figures, next?: number): void {
   const { commit, dirty } = describeCommit()
   const date = new Date().toISOString().slice(0, 10)
-  addToTotals(name, { figures, commit: dirty ? `${commit} (changed)` : commit, date }, path)
+  const begin = next === undefined ? {} : { next }
+  addToTotals(name, { figures, commit: dirty ? `${commit} (changed)` : commit, date, ...begin })
 }
 
 /** What the file holds; without a file, no rows. */

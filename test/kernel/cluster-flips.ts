@@ -36,7 +36,7 @@ export async function sweepClusterFlips(lab: Lab): Promise<SweepResult> {
     if (options.isVerbose) console.log(`  ${what}: ${outcome} ${text.slice(0, 150)}`)
   }
   await endTrio(trio)
-  return { name: 'cluster-flips', counts, problems }
+  return { name: 'cluster-flips', counts, problems, next: options.seed + 1 }
 }
 
 async function live({ life }: Trio, round: number): Promise<void> {

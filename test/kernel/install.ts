@@ -2,8 +2,8 @@
 // changes a file. Then it is started again as it is, must come to the state of the others by itself, and is left behind
 // again for the next point. The other two serve all the time.
 import { join } from 'node:path'
-import { SeededRandom } from '../../src/base/index.ts'
 import { eventually, type ProcessNode } from '../processes/harness.ts'
+import { inCircle, nextPlace } from './crash.ts'
 import { contradictions } from './history.ts'
 import { type Action, boundaryOf, Interposer } from './interposer.ts'
 import { type Lab, type SweepResult, untilMsOf } from './lab.ts'
@@ -30,16 +30,19 @@ export async function sweepInstalls(lab: Lab): Promise<SweepResult> {
   const points = (['kill-before', 'kill-after'] as const).flatMap((action) =>
     Array.from({ length: Math.ceil(calls.length * beyond) }, (_, i) => ({ action, at: i + 1 })),
   )
-  const random = new SeededRandom(options.seed)
-  const chosen = points
-    .filter(({ at, action }) => options.point === undefined || options.point === `install:${at}:${action}`)
-    .map((point) => ({ ...point, order: random.nextU32() }))
-    .sort((left, right) => left.order - right.order)
+  const nameOf = ({ at, action }: (typeof points)[number]): string => `install:${at}:${action}`
+  const chosen = inCircle(
+    points.filter((point) => options.point === undefined || options.point === nameOf(point)),
+    options.from,
+    nameOf,
+  )
+  let taken = 0
   const kinds = new Set<string>()
   let swept = 0
   let bad = 0
   for (const { at, action } of chosen) {
     if (performance.now() > untilMs) break
+    taken++
     const found = await visit(lab, trio, at, action)
     if (!found.isReached) continue
     swept++
@@ -51,8 +54,10 @@ export async function sweepInstalls(lab: Lab): Promise<SweepResult> {
   await endTrio(trio)
   return {
     name: 'install',
-    counts: { calls: calls.length, points: swept, kinds: kinds.size, 'bad recoveries': bad },
+    counts: { points: swept, 'bad recoveries': bad },
+    facts: { calls: calls.length, kinds: kinds.size },
     problems,
+    next: nextPlace(chosen, taken, options, nameOf),
   }
 }
 
