@@ -6,22 +6,21 @@
 import { cpSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { crc32c } from '../../src/base/index.ts'
 import { freePorts, type ProcessNode } from '../processes/harness.ts'
 import type { History } from './history.ts'
-import { type Action, boundaryOf, Interposer } from './interposer.ts'
+import { boundaryOf, Interposer } from './interposer.ts'
 import {
   inParallel,
   type Lab,
   type Prepared,
   prepareLives,
-  type SweepOptions,
   type SweepResult,
   untilMsOf,
   verify,
 } from './lab.ts'
 import { Life, NodeEnded, newNode, phases } from './life.ts'
 import type { WorkerOpener } from './opener.ts'
+import { choosePoints, nextPlace, type Point, pointName } from './points.ts'
 import { liveInSteps } from './steps.ts'
 import { compareWithStrace } from './strace.ts'
 
@@ -30,18 +29,6 @@ const beyond = 1.1
 /** Of the time of a sweep; the rest is for real kills. */
 const copiesShare = 0.75
 const keptDirectory = join(tmpdir(), 'quorate-bad-recoveries')
-
-export interface Point {
-  readonly phase: number
-  readonly at: number
-  readonly action: Action
-  /** What stood there in the life that was counted; in another one it may be a neighbour. */
-  readonly call: string
-}
-
-export function pointName({ phase, at, action }: Point): string {
-  return `${phases[phase]?.name}:${at}:${action}`
-}
 
 /** A place of a life just before a call: what a death there leaves, and what was acknowledged by then. */
 interface Copy extends Point {
@@ -107,7 +94,7 @@ async function openCopies(sweep: Sweep, copies: readonly Copy[], untilMs: number
   const { lab, slots, counts } = sweep
   const openers = lab.makeOpeners()
   const chosen = choosePoints(copies, lab.options, pointName)
-  await inParallel(chosen, lab.options.jobs, untilMs, async (copy, worker) => {
+  await inParallel(chosen, lab.options.jobs, untilMs, async ({ point: copy }, worker) => {
     counts.copies++
     // The start writes, and real kills are compared with the copy as it is.
     const directory = `${copy.directory}.opened`
@@ -132,21 +119,26 @@ async function killForReal(sweep: Sweep, lives: readonly Recorded[]): Promise<nu
     ),
   )
   const chosen = choosePoints(points, lab.options, pointName)
-  const taken = await inParallel(chosen, lab.options.jobs, untilMsOf(lab.options), async (point, worker) => {
-    const slot = slots[worker] as Slot
-    const { calls, isReached, life, oddity } = await liveUntil(slot, prepared, point)
-    if (oddity !== undefined) problems.push(`${pointName(point)}: ${oddity}`)
-    if (!isReached) return
-    counts.kills++
-    const copy = copyOf(lives[point.phase]?.copies ?? [], point, calls)
-    if (copy !== undefined) {
-      counts.compared++
-      const [killed, copied] = [filesOf(slot.node.directory), filesOf(copy.directory)]
-      if (killed !== copied) problems.push(`${pointName(point)}: it left ${killed}, its copy is ${copied}`)
-    }
-    judge(sweep, point, calls[point.at - 1] ?? '', await verify(slot.node, life.history))
-  })
-  return nextPlace(chosen, taken, lab.options, pointName)
+  const taken = await inParallel(
+    chosen,
+    lab.options.jobs,
+    untilMsOf(lab.options),
+    async ({ point }, worker) => {
+      const slot = slots[worker] as Slot
+      const { calls, isReached, life, oddity } = await liveUntil(slot, prepared, point)
+      if (oddity !== undefined) problems.push(`${pointName(point)}: ${oddity}`)
+      if (!isReached) return
+      counts.kills++
+      const copy = copyOf(lives[point.phase]?.copies ?? [], point, calls)
+      if (copy !== undefined) {
+        counts.compared++
+        const [killed, copied] = [filesOf(slot.node.directory), filesOf(copy.directory)]
+        if (killed !== copied) problems.push(`${pointName(point)}: it left ${killed}, its copy is ${copied}`)
+      }
+      judge(sweep, point, calls[point.at - 1] ?? '', await verify(slot.node, life.history))
+    },
+  )
+  return nextPlace(chosen, taken)
 }
 
 function judge(sweep: Sweep, point: Point | Copy, call: string, found: readonly string[]): void {
@@ -242,44 +234,4 @@ export function beginPhase(slot: Slot, state: Prepared | undefined): { life: Lif
   // One thread of the pool: the order of calls is then nearly the same in every life.
   node.environment = { ...interposer.environment, UV_THREADPOOL_SIZE: '1' }
   return { life: new Life(node, structuredClone(state.history)), interposer }
-}
-
-/** All of them, or those that were asked for by name or call, in the order of the circle from where this run begins. */
-export function choosePoints<Any extends Point>(
-  all: readonly Any[],
-  { from, point: name, call }: SweepOptions,
-  nameOf: (point: Any) => string,
-): Any[] {
-  return inCircle(
-    all.filter(
-      (point) =>
-        (name === undefined || nameOf(point).startsWith(name)) &&
-        (call === undefined || new RegExp(call).test(point.call)),
-    ),
-    from,
-    nameOf,
-  )
-}
-
-export function inCircle<Item>(items: readonly Item[], from: number, nameOf: (item: Item) => string): Item[] {
-  return items
-    .map((item) => ({ item, distance: (placeOf(nameOf(item)) - from) >>> 0 }))
-    .sort((left, right) => left.distance - right.distance)
-    .map(({ item }) => item)
-}
-
-/** Where a run goes on after one that took the first `taken` of `chosen`. */
-export function nextPlace<Item>(
-  chosen: readonly Item[],
-  taken: number,
-  { from }: SweepOptions,
-  nameOf: (item: Item) => string,
-): number {
-  const item = chosen[taken]
-  return item === undefined ? from : placeOf(nameOf(item))
-}
-
-/** u32: a place that depends on the name alone and says nothing about what stands there. */
-function placeOf(name: string): number {
-  return crc32c(new TextEncoder().encode(name))
 }

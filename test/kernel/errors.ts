@@ -4,7 +4,7 @@
 // no error.
 import { renameSync, rmSync } from 'node:fs'
 import { eventually } from '../processes/harness.ts'
-import { beginPhase, choosePoints, makeSlots, nextPlace, type Point, pointName, type Slot } from './crash.ts'
+import { beginPhase, makeSlots, type Slot } from './crash.ts'
 import { type Action, boundaryOf, errno, type Interposer } from './interposer.ts'
 import {
   inParallel,
@@ -17,6 +17,7 @@ import {
 } from './lab.ts'
 import { type Life, NodeEnded, newNode, phases, Refused } from './life.ts'
 import type { WorkerOpener } from './opener.ts'
+import { choosePoints, nextPlace, type Point, pointName } from './points.ts'
 
 /** How a life ended that met an error. */
 interface Outcome {
@@ -70,7 +71,7 @@ export async function sweepErrors(lab: Lab): Promise<SweepResult> {
   let wrong = 0
   const points = choosePoints(all, options, nameOf)
   const openers = lab.makeOpeners()
-  const taken = await inParallel(points, options.jobs, untilMsOf(options), async (point, worker) => {
+  const taken = await inParallel(points, options.jobs, untilMsOf(options), async ({ point }, worker) => {
     const slot = slots[worker] as Slot
     const outcome = await meet(slot, prepared, point, openers[worker])
     if (!outcome.isReached) return
@@ -85,7 +86,7 @@ export async function sweepErrors(lab: Lab): Promise<SweepResult> {
     }
   })
   if (options.isVerbose) for (const [what, count] of [...tallies].sort()) console.log(`  ${count} ${what}`)
-  const next = nextPlace(points, taken, options, nameOf)
+  const next = nextPlace(points, taken)
   return { name: 'errors', counts: { ...counts, wrong }, problems, next }
 }
 

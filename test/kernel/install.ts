@@ -3,12 +3,12 @@
 // again for the next point. The other two serve all the time.
 import { join } from 'node:path'
 import { eventually, type ProcessNode } from '../processes/harness.ts'
-import { inCircle, nextPlace } from './crash.ts'
 import { contradictions } from './history.ts'
 import { type Action, boundaryOf, Interposer } from './interposer.ts'
 import { type Lab, type SweepResult, untilMsOf } from './lab.ts'
 import { Refused } from './life.ts'
 import { observe } from './observe.ts'
+import { choosePoints, nextPlace } from './points.ts'
 import { endTrio, isLikeTheOther, startTrio, type Trio } from './trio.ts'
 
 const agreeDeadlineMs = 60_000
@@ -28,19 +28,17 @@ export async function sweepInstalls(lab: Lab): Promise<SweepResult> {
   const { calls, problems: first } = await visit(lab, trio, 0, 'nothing')
   const problems = [...first]
   const points = (['kill-before', 'kill-after'] as const).flatMap((action) =>
-    Array.from({ length: Math.ceil(calls.length * beyond) }, (_, i) => ({ action, at: i + 1 })),
+    Array.from({ length: Math.ceil(calls.length * beyond) }, (_, i) => {
+      return { action, at: i + 1, call: calls[i] ?? '' }
+    }),
   )
-  const nameOf = ({ at, action }: (typeof points)[number]): string => `install:${at}:${action}`
-  const chosen = inCircle(
-    points.filter((point) => options.point === undefined || options.point === nameOf(point)),
-    options.from,
-    nameOf,
-  )
+  const chosen = choosePoints(points, options, ({ at, action }) => `install:${at}:${action}`)
   let taken = 0
   const kinds = new Set<string>()
   let swept = 0
   let bad = 0
-  for (const { at, action } of chosen) {
+  for (const { point } of chosen) {
+    const { at, action } = point
     if (performance.now() > untilMs) break
     taken++
     const found = await visit(lab, trio, at, action)
@@ -57,7 +55,7 @@ export async function sweepInstalls(lab: Lab): Promise<SweepResult> {
     counts: { points: swept, 'bad recoveries': bad },
     facts: { calls: calls.length, kinds: kinds.size },
     problems,
-    next: nextPlace(chosen, taken, options, nameOf),
+    next: nextPlace(chosen, taken),
   }
 }
 

@@ -16,9 +16,9 @@ const sharedMemory = '/dev/shm'
 const memoryBytesMin = 4 * 1024 ** 3
 
 export interface SweepOptions {
-  /** What is drawn follows from it. */
+  /** What is drawn, and in which order points are tried, follows from it. */
   readonly seed: number
-  /** Where on the circle of its points a sweep begins that has such: all of them in an order of their own. */
+  /** Where on the circle of its points a sweep begins that has such. */
   readonly from: number
   /** Everything there is, instead of what fits into the time. */
   readonly isComplete: boolean

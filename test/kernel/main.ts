@@ -19,46 +19,60 @@ interface Sweep {
   run(lab: Lab): Promise<SweepResult>
   /** Its files. Memory is as good where it does not matter what the medium does: a power cut is one of an image. */
   readonly where: 'disk' | 'memory'
+  /** Points in a circle, on which a run goes on where the one before ended, or drawn ones, with the next seed. */
+  readonly points: 'circle' | 'drawn'
   /** Of the time. */
   readonly share: number
   readonly about: string
 }
 
 const sweeps: Readonly<Record<string, Sweep>> = {
-  crash: { run: sweepCrashes, where: 'memory', share: 4, about: 'die at every call that changes a file' },
+  crash: {
+    run: sweepCrashes,
+    where: 'memory',
+    points: 'circle',
+    share: 4,
+    about: 'die at every call that changes a file',
+  },
   errors: {
     run: sweepErrors,
     where: 'memory',
+    points: 'circle',
     share: 4,
     about: 'EIO, ENOSPC and half writes at every such call',
   },
   install: {
     run: sweepInstalls,
     where: 'disk',
+    points: 'circle',
     share: 2,
     about: 'kill a follower that takes in a snapshot at every such call',
   },
   cuts: {
     run: sweepPowerCuts,
     where: 'memory',
+    points: 'drawn',
     share: 4,
     about: 'power cuts: copies of a mounted ext4 image at such calls',
   },
   flips: {
     run: sweepFlips,
     where: 'memory',
+    points: 'drawn',
     share: 3,
     about: 'one bit changed in each class of bytes of a directory',
   },
   'cluster-flips': {
     run: sweepClusterFlips,
     where: 'disk',
+    points: 'drawn',
     share: 2,
     about: 'one bit changed on one of three nodes',
   },
   disks: {
     run: sweepDisks,
     where: 'disk',
+    points: 'drawn',
     share: 2,
     about: 'full, hung and slow disks, and a sync that fails in the kernel',
   },
@@ -119,7 +133,11 @@ async function main(): Promise<number> {
   for (const name of names) {
     const share = sweeps[name]?.share ?? 0
     const seconds = (minutes * 60 * share) / shares
-    const result = await runSweep(name, { ...options, ...(isCounted ? goOn(name) : beginAt(seed)), seconds })
+    const result = await runSweep(name, {
+      ...options,
+      ...(isCounted ? goOn(name) : { seed, from: 0 }),
+      seconds,
+    })
     totals[name] = { ...result.counts, ...result.facts }
     if (isCounted) {
       const failures = result.problems.length
@@ -132,16 +150,13 @@ async function main(): Promise<number> {
   return failed === 0 ? 0 : 1
 }
 
-function beginAt(seed: number): Pick<SweepOptions, 'seed' | 'from'> {
-  // Neighbouring seeds begin far from each other.
-  return { seed, from: Math.imul(seed, 0x9e3779b1) >>> 0 }
-}
-
-/** A seed, or a place, that no run before had. */
+/** Where no run before has been. */
 function goOn(name: string): Pick<SweepOptions, 'seed' | 'from'> {
-  const next = readTotals().rows[rowOf(name)]?.next ?? firstEver
-  console.log(`  ${name} goes on at ${next}`)
-  return { seed: next, from: next }
+  const next = readTotals().rows[rowOf(name)]?.next
+  console.log(`  ${name} goes on at ${next ?? 'the beginning'}`)
+  return sweeps[name]?.points === 'drawn'
+    ? { seed: next ?? firstEver, from: 0 }
+    : { seed: 0, from: next ?? 0 }
 }
 
 function rowOf(name: string): string {
