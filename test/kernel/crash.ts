@@ -58,16 +58,16 @@ export async function sweepCrashes(lab: Lab): Promise<SweepResult> {
   const counts = { copies: 0, kills: 0, compared: 0, 'bad recoveries': 0 }
   const problems = await compareWithStrace(slots[0] as Slot, prepared, lab.makeDirectory('strace'))
   const sweep: Sweep = { lab, prepared, slots, counts, kinds: new Set(), problems }
-  const startedMs = performance.now()
-  const copiesUntilMs = startedMs + (untilMsOf(options) - startedMs) * copiesShare
   const lives: Recorded[] = []
   for (const phase of phases.keys()) lives.push(await recordLife(sweep, phase))
+  const recordedMs = performance.now()
+  const untilMs = untilMsOf(options)
   await openCopies(
     sweep,
     lives.flatMap(({ copies }) => copies),
-    copiesUntilMs,
+    recordedMs + (untilMs - recordedMs) * copiesShare,
   )
-  const next = await killForReal(sweep, lives)
+  const next = await killForReal(sweep, lives, untilMs)
   const calls = lives.reduce((sum, life) => sum + life.calls, 0)
   return { name: 'crash', counts, facts: { calls, kinds: sweep.kinds.size }, problems, next }
 }
@@ -107,7 +107,7 @@ async function openCopies(sweep: Sweep, copies: readonly Copy[], untilMs: number
 }
 
 /** Returns where the next run goes on. */
-async function killForReal(sweep: Sweep, lives: readonly Recorded[]): Promise<number> {
+async function killForReal(sweep: Sweep, lives: readonly Recorded[], untilMs: number): Promise<number> {
   const { lab, prepared, slots, counts, problems } = sweep
   const points = lives.flatMap(({ calls, copies }, phase) =>
     Array.from({ length: Math.ceil(calls * beyond) }, (_, i) => ({ phase, at: i + 1 })).flatMap((place) =>
@@ -119,25 +119,20 @@ async function killForReal(sweep: Sweep, lives: readonly Recorded[]): Promise<nu
     ),
   )
   const chosen = choosePoints(points, lab.options, pointName)
-  const taken = await inParallel(
-    chosen,
-    lab.options.jobs,
-    untilMsOf(lab.options),
-    async ({ point }, worker) => {
-      const slot = slots[worker] as Slot
-      const { calls, isReached, life, oddity } = await liveUntil(slot, prepared, point)
-      if (oddity !== undefined) problems.push(`${pointName(point)}: ${oddity}`)
-      if (!isReached) return
-      counts.kills++
-      const copy = copyOf(lives[point.phase]?.copies ?? [], point, calls)
-      if (copy !== undefined) {
-        counts.compared++
-        const [killed, copied] = [filesOf(slot.node.directory), filesOf(copy.directory)]
-        if (killed !== copied) problems.push(`${pointName(point)}: it left ${killed}, its copy is ${copied}`)
-      }
-      judge(sweep, point, calls[point.at - 1] ?? '', await verify(slot.node, life.history))
-    },
-  )
+  const taken = await inParallel(chosen, lab.options.jobs, untilMs, async ({ point }, worker) => {
+    const slot = slots[worker] as Slot
+    const { calls, isReached, life, oddity } = await liveUntil(slot, prepared, point)
+    if (oddity !== undefined) problems.push(`${pointName(point)}: ${oddity}`)
+    if (!isReached) return
+    counts.kills++
+    const copy = copyOf(lives[point.phase]?.copies ?? [], point, calls)
+    if (copy !== undefined) {
+      counts.compared++
+      const [killed, copied] = [filesOf(slot.node.directory), filesOf(copy.directory)]
+      if (killed !== copied) problems.push(`${pointName(point)}: it left ${killed}, its copy is ${copied}`)
+    }
+    judge(sweep, point, calls[point.at - 1] ?? '', await verify(slot.node, life.history))
+  })
   return nextPlace(chosen, taken)
 }
 
