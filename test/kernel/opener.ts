@@ -63,15 +63,16 @@ export class WorkerOpener implements Opener {
         child.removeAllListeners()
         resolve(value)
       }
-      const timer = setTimeout(() => settle({ how: 'failed', text: 'no reply' }), replyDeadlineMs)
+      const lose = (text: string): void => {
+        settle({ how: 'failed', text })
+        this.end()
+      }
+      const timer = setTimeout(() => lose('no reply'), replyDeadlineMs)
       child.once('message', (message) => settle(message as Reply))
-      child.once('exit', (code, signal) =>
-        settle({ how: 'failed', text: `its process ended with code ${code}, signal ${signal}` }),
-      )
+      child.once('exit', (code, signal) => lose(`its process ended with code ${code}, signal ${signal}`))
       child.send(order)
     })
     if (reply.how !== 'failed') return
-    this.end()
     throw new Error(`${reply.text}\n${this.#said}`)
   }
 
