@@ -28,6 +28,8 @@ import { compareWithStrace } from './strace.ts'
 const beyond = 1.1
 /** Of the time of a sweep; the rest is for real kills. */
 const copiesShare = 0.75
+/** Copies that made no sense to a start stay, for a look at them: the first ones. */
+const keptMax = 5
 const keptDirectory = join(tmpdir(), 'quorate-bad-recoveries')
 
 /** A place of a life just before a call: what a death there leaves, and what was acknowledged by then. */
@@ -141,7 +143,7 @@ function judge(sweep: Sweep, point: Point | Copy, call: string, found: readonly 
   if (found.length === 0) return
   sweep.counts['bad recoveries']++
   for (const problem of found) sweep.problems.push(`${pointName(point)} (${call}): ${problem}`)
-  if (!('directory' in point)) return
+  if (!('directory' in point) || sweep.counts['bad recoveries'] > keptMax) return
   const kept = join(keptDirectory, pointName(point).replaceAll(':', '-'))
   cpSync(point.directory, kept, { recursive: true })
   sweep.problems.push(`${pointName(point)}: its directory is kept in ${kept}`)

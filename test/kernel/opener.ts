@@ -55,8 +55,8 @@ export class WorkerOpener implements Opener {
   }
 
   async #order(order: Order): Promise<void> {
-    this.#process ??= this.#start()
-    const child = this.#process
+    const child = this.#process?.connected === true ? this.#process : this.#start()
+    this.#process = child
     const reply = await new Promise<Reply>((resolve) => {
       const settle = (value: Reply): void => {
         clearTimeout(timer)
