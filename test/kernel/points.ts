@@ -26,7 +26,10 @@ export function pointName({ phase, at, action }: Point): string {
   return `${phases[phase]?.name}:${at}:${action}`
 }
 
-/** `nameOf` ends in the number of the call and what is done there. All of them, or those that were asked for by name or call, from the place where this run begins and once around. */
+/**
+ * All of them, or those that were asked for by name or call, from the place where this run begins and once around. Names
+ * end in the number of the call and what is done there.
+ */
 export function choosePoints<Any extends Pick<Point, 'call'>>(
   all: readonly Any[],
   { seed, from, point: wanted, call }: SweepOptions,
