@@ -33,9 +33,10 @@ export async function liveInSteps(
       await sleep(pollMs)
       continue
     }
-    await stopped(life.node.pid)
-    look(at)
     looked++
+    // The phase may end it at that very moment.
+    if (!(await isStopped(life.node.pid))) continue
+    look(at)
     // Another thread may have called meanwhile: a number that has passed is never reached.
     at = next(at)
     if (at > 0) at = Math.max(at, interposer.count + 1)
@@ -45,16 +46,23 @@ export async function liveInSteps(
   await running
 }
 
-/** Until every thread stands still; what the kernel had begun for one is done then. */
-async function stopped(pid: number): Promise<void> {
+/** Once every thread stands still; what the kernel had begun for one is done then. False when it has ended. */
+async function isStopped(pid: number): Promise<boolean> {
   const untilMs = performance.now() + stopDeadlineMs
   for (;;) {
-    const states = readdirSync(`/proc/${pid}/task`).map((thread) =>
-      stateOf(`/proc/${pid}/task/${thread}/stat`),
-    )
-    if (states.every((state) => state === 'T' || state === 'gone')) return
+    const states = threadsOf(pid).map((thread) => stateOf(`/proc/${pid}/task/${thread}/stat`))
+    if (states.every((state) => state === 'gone')) return false
+    if (states.every((state) => state === 'T' || state === 'gone')) return true
     if (performance.now() > untilMs) throw new Error(`the process ${pid} does not stop: ${states.join(' ')}`)
     await sleep(pollMs)
+  }
+}
+
+function threadsOf(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`)
+  } catch {
+    return []
   }
 }
 
