@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { eventually, type ProcessNode } from '../processes/harness.ts'
 import { contradictions } from './history.ts'
 import { type Action, boundaryOf, Interposer } from './interposer.ts'
-import { type Lab, type SweepResult, untilMsOf } from './lab.ts'
+import { inParallel, type Lab, type SweepResult, untilMsOf } from './lab.ts'
 import { Refused } from './life.ts'
 import { observe } from './observe.ts'
 import { choosePoints, nextPlace } from './points.ts'
@@ -33,22 +33,18 @@ export async function sweepInstalls(lab: Lab): Promise<SweepResult> {
     }),
   )
   const chosen = choosePoints(points, options, ({ at, action }) => `install:${at}:${action}`)
-  let taken = 0
   const kinds = new Set<string>()
   let swept = 0
   let bad = 0
-  for (const { point } of chosen) {
-    const { at, action } = point
-    if (performance.now() > untilMs) break
-    taken++
+  const taken = await inParallel(chosen, 1, untilMs, async ({ point: { at, action } }) => {
     const found = await visit(lab, trio, at, action)
-    if (!found.isReached) continue
+    if (!found.isReached) return
     swept++
     const call = found.calls[at - 1] ?? ''
     kinds.add(boundaryOf(call))
     if (found.problems.length > 0) bad++
     for (const problem of found.problems) problems.push(`install:${at}:${action} (${call}): ${problem}`)
-  }
+  })
   await endTrio(trio)
   return {
     name: 'install',
