@@ -155,7 +155,7 @@ export async function inParallel<Item>(
   let next = 0
   let toldMs = performance.now()
   const worker = async (number: number): Promise<void> => {
-    while (next < items.length && performance.now() < untilMs) {
+    while (next < items.length && !isOver(untilMs)) {
       const item = items[next++] as Item
       if (performance.now() - toldMs > progressMs) {
         console.log(`  ${next - 1} of ${items.length}`)
@@ -166,6 +166,17 @@ export async function inParallel<Item>(
   }
   await Promise.all(Array.from({ length: jobs }, (_, number) => worker(number)))
   return next
+}
+
+let isEnding = false
+
+/** From now on nothing new is tried, and the sweeps come to their sums. */
+export function endSoon(): void {
+  isEnding = true
+}
+
+export function isOver(untilMs: number): boolean {
+  return isEnding || performance.now() > untilMs
 }
 
 /** When a sweep with these options must end. */

@@ -12,7 +12,7 @@ import { sweepDisks } from './disks.ts'
 import { sweepErrors } from './errors.ts'
 import { sweepFlips } from './flips.ts'
 import { sweepInstalls } from './install.ts'
-import { Lab, type SweepOptions, type SweepResult } from './lab.ts'
+import { endSoon, Lab, type SweepOptions, type SweepResult } from './lab.ts'
 import { sweepPowerCuts } from './power-cut.ts'
 
 interface Sweep {
@@ -90,6 +90,7 @@ const usage = `npm run kernel -- [--only NAME,...] [--all] [--minutes N] [--seed
   --verbose   what became of every kind of point
   --totals    begins where the run before ended, and adds what this one did to ${totalsPath}
   --json      totals go there
+SIGTERM ends it when the points that run have ended, with its sums.
 Needs Linux and root, and the Debian packages gcc, libc6-dev, strace, e2fsprogs, mount, util-linux, iproute2.
 
 ${Object.entries(sweeps)
@@ -236,6 +237,7 @@ function seedOfCommit(): number {
 }
 
 if (process.env[insideVariable] !== undefined) {
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130))
+  process.on('SIGINT', () => process.exit(130))
+  process.on('SIGTERM', endSoon)
 }
 process.exitCode = await main()

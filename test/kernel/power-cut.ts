@@ -17,6 +17,7 @@ import { Image } from './image.ts'
 import { boundaryOf, Interposer } from './interposer.ts'
 import {
   inParallel,
+  isOver,
   type Lab,
   type Prepared,
   prepareLives,
@@ -50,9 +51,9 @@ export async function sweepPowerCuts(lab: Lab): Promise<SweepResult> {
   const problems: string[] = []
   let images = 0
   let losses = 0
-  for (let round = 0; round === 0 || (!options.isComplete && performance.now() < untilMs); round++) {
+  for (let round = 0; round === 0 || (!options.isComplete && !isOver(untilMs)); round++) {
     for (const phase of order(random)) {
-      if (performance.now() > untilMs) break
+      if (isOver(untilMs)) break
       const wanted = options.point?.split(':')
       if (wanted !== undefined && wanted[0] !== phases[phase]?.name) continue
       const next = (at: number): number => {
