@@ -28,6 +28,13 @@ export interface TestServer {
   connect(): Promise<ClientHttp2Session>
 }
 
+let http2Library: 'own' | 'node' = 'own'
+
+/** For all servers of this process from here on. */
+export function useHttp2Library(library: 'own' | 'node'): void {
+  http2Library = library
+}
+
 /** A server on a free port that goes with the test. */
 export async function startServer(
   t: TestContext,
@@ -38,6 +45,7 @@ export async function startServer(
   const logger = recordingLogger()
   const server = createGrpcServer({
     services,
+    http2Library,
     logger,
     limits: { closeGraceMs: 50, ...limits },
     ...(onHttp1Request === undefined ? {} : { onHttp1Request }),

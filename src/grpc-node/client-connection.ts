@@ -1,8 +1,7 @@
-import { performServerHandshake, type ServerHttp2Session, type ServerOptions } from 'node:http2'
 import type { Socket } from 'node:net'
 import type { Logger } from '../io/index.ts'
-import type { Dispatch } from './dispatch.ts'
 import type { GrpcLimits } from './limits.ts'
+import type { Session } from './session.ts'
 
 /** What every HTTP/2 client sends first. Source: RFC 9113 section 3.4. */
 const preface: Uint8Array = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
@@ -10,8 +9,8 @@ const preface: Uint8Array = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
 export interface ConnectionContext {
   readonly limits: GrpcLimits
   readonly logger: Logger
-  readonly dispatch: Dispatch
-  readonly http2Options: ServerOptions
+  /** Takes a connection that begins as HTTP/2, paused, with what was read of it so far. */
+  readonly startSession: (socket: Socket, received: Buffer, peer: string) => Session
   /** Takes a connection that does not begin as HTTP/2; the bytes read so far are back in the socket. */
   readonly onOtherProtocol: (socket: Socket) => void
   readonly onClose: (connection: ClientConnection) => void
@@ -28,10 +27,8 @@ export class ClientConnection {
   readonly #socket: Socket
   readonly #context: ConnectionContext
   #protocol: 'undecided' | 'http2' | 'other' = 'undecided'
-  #session: ServerHttp2Session | undefined
+  #session: Session | undefined
   #received: Buffer | undefined
-  #hasSettings = false
-  #openStreamCount = 0
   #bytesRead = 0
   /** When it began, when the last byte was seen to have come, when the last call ended, when a ping was sent. */
   readonly #startMs: number
@@ -64,12 +61,12 @@ export class ClientConnection {
   check(nowMs: number): void {
     const { limits } = this.#context
     if (this.#protocol === 'other') return
-    const isEstablished = this.#session !== undefined && this.#hasSettings
-    if (!isEstablished) {
+    const session = this.#session
+    if (session === undefined || !session.isEstablished) {
       if (nowMs - this.#startMs > limits.handshakeMs) this.#drop('handshake-timeout')
       return
     }
-    if (this.#openStreamCount > 0) this.#busyMs = nowMs
+    if (session.openCallCount > 0) this.#busyMs = nowMs
     if (this.#socket.bytesRead !== this.#bytesRead) {
       this.#bytesRead = this.#socket.bytesRead
       this.#heardMs = nowMs
@@ -81,7 +78,7 @@ export class ClientConnection {
       this.close()
     } else if (this.#pingMs === undefined && nowMs - this.#heardMs > limits.pingAfterMs) {
       this.#pingMs = nowMs
-      this.#ping()
+      session.ping()
     }
   }
 
@@ -107,50 +104,15 @@ export class ClientConnection {
     this.#received = undefined
     this.#socket.off('data', this.#onFirstBytes)
     this.#socket.pause()
-    this.#socket.unshift(received)
     if (isHttp2) {
       this.#protocol = 'http2'
-      this.#startSession()
+      this.#session = this.#context.startSession(this.#socket, received, this.peer)
     } else {
       this.#protocol = 'other'
+      this.#socket.unshift(received)
       this.#socket.allowHalfOpen = true
       this.#context.onOtherProtocol(this.#socket)
     }
-  }
-
-  #startSession(): void {
-    const { limits, dispatch, logger, http2Options } = this.#context
-    const session = performServerHandshake(this.#socket, http2Options)
-    this.#session = session
-    session.setLocalWindowSize(limits.connectionWindowBytes)
-    session.on('error', (error) => {
-      logger.log('debug', 'grpc-session-failed', { peer: this.peer, error: error.message })
-    })
-    session.once('remoteSettings', () => {
-      this.#hasSettings = true
-    })
-    session.on('stream', (stream, headers) => {
-      this.#openStreamCount++
-      stream.on('close', this.#onStreamClose)
-      try {
-        dispatch.start(stream, headers, this.peer)
-      } catch (error) {
-        const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
-        logger.log('error', 'grpc-dispatch-failed', { peer: this.peer, error: text })
-        stream.destroy()
-      }
-    })
-  }
-
-  readonly #onStreamClose = (): void => {
-    this.#openStreamCount--
-  }
-
-  #ping(): void {
-    const session = this.#session
-    if (session === undefined || session.destroyed) return
-    // The answer counts as bytes heard; the callback has nothing to add.
-    session.ping(() => undefined)
   }
 
   #drop(reason: string): void {

@@ -1,9 +1,6 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2'
-import { gunzipSync } from 'node:zlib'
 import {
-  type Decompress,
   encodeGrpcMessage,
-  GrpcError,
   type GrpcServices,
   type GrpcStatus,
   grpcStatus,
@@ -14,6 +11,7 @@ import {
 } from '../grpc/index.ts'
 import type { Logger } from '../io/index.ts'
 import { Call } from './call.ts'
+import { gunzip } from './gunzip.ts'
 import type { GrpcLimits } from './limits.ts'
 import { StreamCall } from './stream-call.ts'
 import { startUnaryCall } from './unary-call.ts'
@@ -128,22 +126,6 @@ function refuse(stream: ServerHttp2Stream, httpStatus: number, status: GrpcStatu
   setImmediate(() => {
     if (!stream.destroyed && !stream.closed && !stream.readableEnded) stream.close(constants.NGHTTP2_NO_ERROR)
   })
-}
-
-/**
- * In the event loop and not on the thread pool: the pool is where log writes wait, and the limit on the result keeps
- * it at a few milliseconds.
- */
-const gunzip: Decompress = (bytes, bytesMax) => {
-  try {
-    return new Uint8Array(gunzipSync(bytes, { maxOutputLength: bytesMax }))
-  } catch (error) {
-    if (error instanceof RangeError) {
-      const text = `grpc: received message after decompression larger than max ${bytesMax}`
-      throw new GrpcError(grpcStatus.resourceExhausted, text)
-    }
-    throw new GrpcError(grpcStatus.internal, 'grpc: failed to decompress the received message')
-  }
 }
 
 function ignore(): void {}

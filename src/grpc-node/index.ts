@@ -1,10 +1,11 @@
 /**
- * grpc-node: the seam of `grpc` on node:http2, in the clear, with HTTP/1 on the same port. Platform room.
+ * grpc-node: the seam of `grpc` on sockets, in the clear, with HTTP/1 on the same port. Platform room.
  *
  * A connection is decided by its first 24 bytes: the HTTP/2 preface makes it gRPC, anything else goes to the HTTP/1
- * handler. A call runs from its headers (dispatch) over its messages (unary-call, stream-call) to one status (call).
+ * handler. HTTP/2 is spoken by the rooms grpc-http2 and http2 (own-session), or by node:http2 (node-session), for which a
+ * call runs from its headers (dispatch) over its messages (unary-call, stream-call) to one status (call).
  *
- * Words. A *connection* is one socket, a *session* what node:http2 makes of it, a *stream* one call inside it. A call is
+ * Words. A *connection* is one socket, a *session* the HTTP/2 on it, a *stream* one call inside it. A call is
  * *over* when its status is decided, *closed* when its stream is gone.
  *
  * Invariants
@@ -16,12 +17,9 @@
  *    connections by count, time by the sweep, which needs no timer a connection.
  * 5. No request is run after its deadline, and none before its one message (or, streaming, its headers) is whole.
  *
- * The unary path is the hot one: shared header objects, one respond, one write, one set of trailers, and no date.
- *
  * Sources: RFC 9113; grpc/doc/PROTOCOL-HTTP2.md; the Node documentation of http2; the texts of grpc-go.
  *
- * Left out: TLS (a listener in the clear only, as yet), compressed answers. Floods of SETTINGS, PING and empty frames
- * are counted by nghttp2 inside Node; here are only the limits that it is given.
+ * Left out: TLS (a listener in the clear only, as yet), compressed answers.
  */
 export { defaultLimits, type GrpcLimits } from './limits.ts'
 export { createGrpcServer, type GrpcGauges, type GrpcServer, type GrpcServerOptions } from './server.ts'

@@ -1,12 +1,11 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { ServerOptions } from 'node:http2'
 import type { Socket } from 'node:net'
 import { assert, QuorateError } from '../base/index.ts'
 import type { GrpcServices } from '../grpc/index.ts'
 import type { Address, Listener, Logger } from '../io/index.ts'
 import { ClientConnection, type ConnectionContext } from './client-connection.ts'
-import { createDispatch, type Dispatch } from './dispatch.ts'
 import { defaultLimits, type GrpcLimits } from './limits.ts'
+import { nodeTransport, ownTransport } from './transports.ts'
 
 /** How often the time limits of connections are looked at, at most. */
 const checkEveryMs = 1_000
@@ -14,6 +13,8 @@ const keepAliveMs = 15_000
 
 export interface GrpcServerOptions {
   readonly services: GrpcServices
+  /** Who speaks HTTP/2: the room http2 (the default), or the library of Node. */
+  readonly http2Library?: 'own' | 'node'
   readonly logger: Logger
   readonly limits?: Partial<GrpcLimits>
   /** Answers HTTP/1 requests on the same port. Without it such connections are closed. */
@@ -41,9 +42,10 @@ export interface GrpcGauges {
 export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   const { services, logger, onHttp1Request } = options
   const limits: GrpcLimits = { ...defaultLimits, ...options.limits }
-  const dispatch = createDispatch(services, limits, logger)
   const counts = { connections: 0, refused: 0 }
-  const shared: Shared = { limits, logger, dispatch, counts, onHttp1Request }
+  const transport = options.http2Library === 'node' ? nodeTransport : ownTransport
+  const { startSession, calls } = transport(services, limits, logger)
+  const shared: Shared = { limits, logger, startSession, counts, onHttp1Request }
   return {
     listen: (address) => startListening(address, shared),
     gauges: {
@@ -51,10 +53,10 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
         return counts.connections
       },
       get openCallCount() {
-        return dispatch.openCallCount
+        return calls.openCallCount
       },
       get startedCallCount() {
-        return dispatch.startedCallCount
+        return calls.startedCallCount
       },
       get refusedConnectionCount() {
         return counts.refused
@@ -66,7 +68,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
 interface Shared {
   readonly limits: GrpcLimits
   readonly logger: Logger
-  readonly dispatch: Dispatch
+  readonly startSession: ConnectionContext['startSession']
   readonly counts: { connections: number; refused: number }
   readonly onHttp1Request: GrpcServerOptions['onHttp1Request']
 }
@@ -84,8 +86,7 @@ async function startListening(address: Address, shared: Shared): Promise<Listene
   const context: ConnectionContext = {
     limits,
     logger,
-    dispatch: shared.dispatch,
-    http2Options: http2OptionsOf(limits),
+    startSession: shared.startSession,
     onOtherProtocol(socket) {
       if (shared.onHttp1Request === undefined) {
         socket.destroy()
@@ -149,20 +150,6 @@ function createHttp1Server(shared: Shared): Server {
       request.socket.destroy()
     }
   })
-}
-
-function http2OptionsOf(limits: GrpcLimits): ServerOptions {
-  return {
-    settings: {
-      initialWindowSize: limits.streamWindowBytes,
-      maxConcurrentStreams: limits.streamCountMax,
-      maxHeaderListSize: limits.headerBytesMax,
-    },
-    maxSessionMemory: limits.sessionMemoryMiB,
-    maxSessionInvalidFrames: limits.invalidFrameCountMax,
-    streamResetBurst: limits.resetCountBurst,
-    streamResetRate: limits.resetCountPerSecond,
-  }
 }
 
 function checkInterval(limits: GrpcLimits): number {

@@ -1,6 +1,6 @@
 /**
  * The seam between a gRPC transport and the services behind it: method path -> handler over message bytes.
- * A transport (grpc-node, later our own) does HTTP/2, framing, deadlines and limits; a service sees none of it.
+ * A transport (grpc-http2 on sockets, or node:http2) does HTTP/2, framing, deadlines and limits; a service sees none of it.
  */
 export const grpcStatus = {
   ok: 0,

@@ -511,6 +511,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   #applySlice(): void {
     // While a snapshot replaces the state there is no state to apply to.
     if (this.#isReplacing) return
+    this.#checkPlace()
     const { time, limits } = this.#deps
     const startMs = time.monotonicMs()
     let done = 0
@@ -531,6 +532,14 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     const isHeld = this.#machine.pending.operations >= limits.pendingOperationsMax
     if (hasWork || (this.#committed.length > 0 && !isHeld)) this.#schedule()
     this.#writer.poll()
+  }
+
+  /** State, log and consensus stand at one place, unless a snapshot is about to take the state to where the others are. */
+  #checkPlace(): void {
+    const { appliedIndex } = this.#machine
+    assert(appliedIndex === this.#appliedEnd.index, 'the state stands at its place in the log')
+    const isThere = this.#storage.hasInstall || appliedIndex === this.#raft.appliedIndex
+    assert(isThere, 'the state stands where consensus knows it to be')
   }
 
   #apply(entry: Entry): void {
@@ -882,7 +891,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       appliedEnd: () => this.#appliedEnd,
       durableIndex: () => this.#flusher.durableIndex,
       lossCount: () => this.#repair.count,
-      isSending: () => this.#transfer.isSending,
+      needsLog: (index) => this.#transfer.needsLog(index, (peer) => this.#raft.progress().get(peer)?.match),
       isReplacing: () => this.#isReplacing,
       isAwaited: (index) => this.#storage.awaits(index),
       isStopped: () => this.#isStopped,

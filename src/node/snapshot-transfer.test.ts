@@ -14,6 +14,7 @@ const markAt = (index: number): SnapshotMark => ({
   configuration,
   configurationIndex: 0,
 })
+const unknown = (): undefined => undefined
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 /** Nodes that hand each other messages at once, unless their link is cut. */
@@ -103,15 +104,42 @@ test('a snapshot arrives whole, and both sides hear of it once', async () => {
   const { leader, follower } = await createCluster()
   const file = await leader.save(100)
   leader.transfer.offer(2n, file.mark.end)
-  assert.equal(leader.transfer.isSending, true)
+  assert.equal(leader.transfer.needsLog(0, unknown), true)
   follower.transfer.begin(1n, file.mark)
   await until(() => follower.received.length > 0)
   assert.deepEqual(leader.sent, ['2 delivered'])
-  assert.equal(leader.transfer.isSending, false)
+  assert.equal(leader.transfer.needsLog(100, unknown), false)
   assert.deepEqual(
     follower.disk.cachedBytes(follower.received[0]?.path ?? ''),
     leader.disk.cachedBytes(file.path),
   )
+})
+
+test('the log behind a delivered snapshot is needed until the peer has passed a later one, is lost, or is too slow', async () => {
+  const { nodes, leader, follower } = await createCluster()
+  const file = await leader.save(100)
+  const needs = (index: number, match: number): boolean => leader.transfer.needsLog(index, () => match)
+  const deliver = async (): Promise<void> => {
+    const count = leader.sent.length
+    leader.transfer.offer(2n, file.mark.end)
+    for (let position = 0; leader.sent.length === count; position += 65_536)
+      await leader.transfer.serve(2n, { end: file.mark.end, position, bytesMax: 65_536 })
+  }
+  await deliver()
+  assert.deepEqual([needs(100, 0), needs(100, 99), needs(100, 100)], [true, true, false])
+  // Another one was begun once it had installed this one: now it catches up with the log from there on.
+  assert.deepEqual([needs(150, 120), needs(150, 150)], [true, false])
+  assert.equal(needs(200, 150), false, 'it follows the log')
+  await deliver()
+  assert.equal(needs(150, 0), true)
+  leader.transfer.peerLost(2n)
+  assert.equal(needs(150, 0), false)
+  await deliver()
+  nodes.nowMs += 59_999
+  assert.equal(needs(150, 0), true)
+  nodes.nowMs += 1
+  assert.equal(needs(150, 0), false)
+  assert.equal(follower.received.length, 0)
 })
 
 test('lost parts are asked for again', async () => {

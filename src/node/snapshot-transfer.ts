@@ -26,6 +26,8 @@ const windowParts = 4
 const stalledMs = 1_000
 /** A peer that asks for nothing for so long has given up. */
 const abandonedMs = 10_000
+/** So long the log waits for a peer to install what it was sent and to catch up: a slower one needs the next snapshot. */
+const catchUpMs = 60_000
 
 interface Pull {
   readonly from: NodeId
@@ -48,14 +50,27 @@ export class SnapshotTransfer {
 
   /** What each peer was sent to the last byte. */
   readonly #delivered = new Map<NodeId, LogEnd>()
+  /** Those that install what they were sent, or go on behind it. */
+  readonly #catchingUp = new Map<NodeId, { readonly end: LogEnd; readonly sinceMs: number }>()
 
   constructor(options: SnapshotTransferOptions) {
     this.#options = options
   }
 
-  /** A snapshot is on its way to some peer, or may be: the log behind it is still needed. */
-  get isSending(): boolean {
-    return this.#offers.size > 0
+  /**
+   * Whether the log behind the newest snapshot, which ends at `index`, is still needed: one is on its way to some peer, or
+   * may be, or a peer that was sent one has not come past `index`. Over for a peer that has come past a later one.
+   * `matchOf`: how far a peer is known to be; undefined where that is no matter.
+   */
+  needsLog(index: number, matchOf: (peer: NodeId) => number | undefined): boolean {
+    const nowMs = this.#options.time.monotonicMs()
+    let isNeeded = this.#offers.size > 0
+    for (const [peer, { end, sinceMs }] of this.#catchingUp) {
+      const isPast = (matchOf(peer) ?? index) >= index
+      if (!isPast && nowMs - sinceMs < catchUpMs) isNeeded = true
+      else if (!isPast || index > end.index) this.#catchingUp.delete(peer)
+    }
+    return isNeeded
   }
 
   /**
@@ -125,6 +140,7 @@ export class SnapshotTransfer {
       send(to, { kind: 'snapshotPart', end, position, sizeBytes: file.sizeBytes, bytes })
       if (position + bytes.length < file.sizeBytes) return
       this.#delivered.set(to, end)
+      this.#catchingUp.set(to, { end, sinceMs: this.#options.time.monotonicMs() })
       this.#close(to, 'delivered')
     } catch (error) {
       if (!isQuorateError(error)) throw error
@@ -149,6 +165,7 @@ export class SnapshotTransfer {
 
   /** The sender's side: what was under way to this peer may be lost, so the snapshot is announced again. */
   peerLost(to: NodeId): void {
+    this.#catchingUp.delete(to)
     this.#close(to, 'failed')
   }
 

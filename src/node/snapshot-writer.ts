@@ -33,8 +33,8 @@ export interface SnapshotWriterOptions<Result> {
   durableIndex(): number
   /** How often the state was lost since the start. */
   lossCount(): number
-  /** A snapshot is on its way to some peer, or may be. */
-  isSending(): boolean
+  /** Some peer that was sent a snapshot, or is being sent one, still needs the log from `index` on. */
+  needsLog(index: number): boolean
   /** There is no state, or a snapshot takes its place just now. */
   isReplacing(): boolean
   /** The snapshot that ends at `index` is still to be installed. */
@@ -84,9 +84,10 @@ export class SnapshotWriter<Result> {
     const isChosen = entries > 0 && this.#options.maybe('snapshot')
     if (this.#isWriting || (entries < limits.snapshotCount && !isChosen)) return
     // Whoever is sent a snapshot needs the log behind it: a new one now could make it need the next one for ever.
-    if (this.#options.isSending()) return
+    const newest = snapshots.list()[0]
+    if (this.#options.needsLog(newest?.mark.end.index ?? 0)) return
     // The last snapshot and not the state as it is now: that grows with the log, and the log would never outgrow it.
-    const share = limits.snapshotLogShare * (snapshots.list()[0]?.sizeBytes ?? 0)
+    const share = limits.snapshotLogShare * (newest?.sizeBytes ?? 0)
     if (isChosen || this.#logBytesSinceLast > Math.max(share, limits.snapshotLogBytesMin)) this.start()
   }
 

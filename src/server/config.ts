@@ -23,6 +23,7 @@ export interface ServerConfig {
   readonly heartbeatMs: number
   readonly electionMs: number
   readonly requestBytesMax: number
+  readonly http2Library: 'own' | 'node'
   readonly transactionOperationsMax: number
   readonly learnersMax: number
   readonly progressNotifyMs: number
@@ -67,6 +68,7 @@ export function configFromFlags(values: FlagValues): ServerConfig {
     snapshotLogBytesMin: number(values, 'snapshot-log-bytes', 0, 1e12),
     heartbeatMs,
     electionMs,
+    http2Library: choice(values, 'http2-library', ['own', 'node']),
     requestBytesMax: number(values, 'max-request-bytes', 1024, 64 * 1024 * 1024),
     transactionOperationsMax: number(values, 'max-txn-ops', 1, 1_000_000),
     learnersMax: number(values, 'max-learners', 0, 1_000),

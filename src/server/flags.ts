@@ -28,6 +28,7 @@ export type FlagName =
   | 'watch-progress-notify-interval'
   | 'wal-segment-bytes'
   | 'snapshot-log-bytes'
+  | 'http2-library'
 export interface FlagSpec {
   readonly name: FlagName
   /** What stands behind the flag in the help: a placeholder, or undefined for a switch. */
@@ -120,6 +121,13 @@ export const flagSpecs: readonly FlagSpec[] = [
     'Speed and limits',
     'MS',
     'A silent leader is replaced after one to two times this.',
+  ),
+  flag(
+    'http2-library',
+    'own',
+    'Speed and limits',
+    'own|node',
+    'Who speaks HTTP/2 with clients: this program, or the library of Node (slower).',
   ),
   flag('max-request-bytes', '1572864', 'Speed and limits', 'BYTES', 'The largest request a client may send.'),
   flag('max-txn-ops', '128', 'Speed and limits', 'COUNT', 'Operations in one transaction.'),

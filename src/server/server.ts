@@ -231,6 +231,7 @@ function clientServer(
   ])
   return createGrpcServer({
     services,
+    http2Library: config.http2Library,
     logger: world.logger,
     limits: { messageBytesMax: config.requestBytesMax + 512 * 1024 },
     onHttp1Request: http,

@@ -12,6 +12,7 @@ const status: NodeStatus = {
   digest: 77,
   commitChain: 9,
   members: [member],
+  marks: { logBegin: 4, durablyApplied: 4 },
 }
 
 function promises(act: (checker: ClusterChecker) => void): string[] {
@@ -32,6 +33,7 @@ test('equal nodes, growing indexes, new terms and restarts are accepted', () => 
       appliedIndex: 6,
       digest: 1,
       commitChain: 2,
+      marks: { logBegin: 0, durablyApplied: 6 },
     })
     checker.observe('n1', 2, {
       ...status,
@@ -40,6 +42,7 @@ test('equal nodes, growing indexes, new terms and restarts are accepted', () => 
       appliedIndex: 4,
       digest: 5,
       commitChain: undefined,
+      marks: undefined,
     })
     checker.observe('n1', 2, { ...status, commitIndex: 8, appliedIndex: 6, digest: 1, commitChain: 2 })
   })
@@ -48,11 +51,18 @@ test('equal nodes, growing indexes, new terms and restarts are accepted', () => 
 
 const broken: [string, string, number, Partial<NodeStatus>][] = [
   ['one leader a term', 'n2', 1, { isLeader: true }],
-  ['commit never falls', 'n2', 1, { commitIndex: 4, appliedIndex: 4, digest: 1, commitChain: 1 }],
+  [
+    'commit never falls',
+    'n2',
+    1,
+    { commitIndex: 4, appliedIndex: 4, digest: 1, commitChain: 1, marks: undefined },
+  ],
   ['terms never fall', 'n2', 1, { term: 2 }],
   ['only what is committed is applied', 'n3', 1, { appliedIndex: 6 }],
   ['equal chain at equal index', 'n3', 1, { commitChain: 10 }],
   ['equal digest at equal index', 'n3', 1, { digest: 78 }],
+  ['log and store have everything between them', 'n3', 1, { marks: { logBegin: 4, durablyApplied: 3 } }],
+  ['log and store have everything between them', 'n3', 1, { marks: { logBegin: 4, durablyApplied: 6 } }],
   ['equal members at equal index', 'n3', 1, { members: [{ ...member, isLearner: true }] }],
 ]
 for (const [promise, node, life, change] of broken) {

@@ -1,7 +1,8 @@
 /**
  * What must hold between the nodes of one group at every moment, checked as it happens: at most one leader a term;
  * a node's term and commit index never fall within one life; at equal commit index equal chain; at equal applied index
- * equal state digest and equal members. After every event the rules of consensus are asked of the nodes that it moved.
+ * equal state digest and equal members; no log released that the store does not hold. After every event the rules of
+ * consensus are asked of the nodes that it moved.
  */
 import { AssertionError, formatId, type NodeId } from '../base/index.ts'
 import { Past, type RaftView } from '../raft/index.ts'
@@ -15,6 +16,8 @@ export interface NodeStatus {
   readonly appliedIndex: number
   /** End of the log in memory, where the node can tell. */
   readonly lastIndex?: number
+  /** The log begins after it, and up to where the store holds the state durably; where the node can tell and has a state. */
+  readonly marks?: { readonly logBegin: number; readonly durablyApplied: number } | undefined
   /** State digest at the applied index. */
   readonly digest: number
   /** Chain at the commit index, where the node can tell. */
@@ -93,6 +96,7 @@ export class ClusterChecker {
         `${node} applied ${status.appliedIndex} of ${status.commitIndex}`,
       )
     }
+    if (status.marks !== undefined) this.#marks(node, status.commitIndex, status.marks)
     if (status.commitChain !== undefined) {
       const first = this.#chains.get(status.commitIndex)
       if (first === undefined) this.#chains.set(status.commitIndex, { chain: status.commitChain, node })
@@ -152,6 +156,14 @@ export class ClusterChecker {
       }
     }
     this.#commits.set(node, { life, index: status.commitIndex, term: status.term })
+  }
+
+  /** Of state and log one is always the other's other half: what is not durable in the store is still in the log. */
+  #marks(node: string, commitIndex: number, marks: NonNullable<NodeStatus['marks']>): void {
+    const { logBegin, durablyApplied } = marks
+    if (logBegin <= durablyApplied && durablyApplied <= commitIndex) return
+    const facts = `${node} has the log after ${logBegin}, the store up to ${durablyApplied}, and committed ${commitIndex}`
+    this.#report('log and store have everything between them', facts)
   }
 
   #report(promise: string, facts: string): void {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { checkLeases, type LeasePeace, type LeaseRecord } from './check-lease.ts'
+import { checkLeases, type LeasePeace, type LeaseRecord, recordLease } from './check-lease.ts'
 import type { RevisionRecord } from './kv-model.ts'
 
 const pair = { key: 'a', value: '1', createRevision: 2, modRevision: 2, version: 1, lease: 7n }
@@ -17,7 +17,7 @@ function check(
   endSeenAt: number,
   peace?: LeasePeace,
 ): string[] {
-  const record: LeaseRecord = { id: 7n, ttlMs: 1000, extendedAt: [100], revokedAt: undefined, ...change }
+  const record: LeaseRecord = { ...recordLease(7n, 1000), extendedAt: [100], ...change }
   const sightings = [
     { revision: 2, seenAt: 10 },
     { revision: 4, seenAt: endSeenAt },

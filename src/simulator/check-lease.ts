@@ -4,17 +4,23 @@ import { KvModel, type RevisionRecord } from './kv-model.ts'
 /** What a client knows about one of its leases. Times are milliseconds of the clock of all clients. */
 export interface LeaseRecord {
   readonly id: bigint
-  readonly ttlMs: number
+  /** As it was granted; as it was asked for until then. */
+  ttlMs: number
   /** When the calls began that granted or renewed it and were answered. */
   readonly extendedAt: number[]
   /** When calls began that would have extended it, but have no known outcome. */
-  readonly maybeExtendedAt?: number[]
+  readonly maybeExtendedAt: number[]
   /** When its revocation was first asked for; undefined: never. */
   revokedAt: number | undefined
   /** When a server was heard to say that it is gone, by whichever call. */
-  readonly goneAt?: number[]
+  readonly goneAt: number[]
   /** Every answer that told its times. */
-  readonly told?: { readonly remainingMs: number; readonly grantedMs: number }[]
+  readonly told: { readonly remainingMs: number; readonly grantedMs: number }[]
+}
+
+/** Of a lease that was not yet asked for. */
+export function recordLease(id: bigint, ttlMs: number): LeaseRecord {
+  return { id, ttlMs, extendedAt: [], maybeExtendedAt: [], revokedAt: undefined, goneAt: [], told: [] }
 }
 
 /** The time in which nothing keeps a forgotten lease from ending. */
@@ -64,7 +70,7 @@ function checkNotEarly(
   end: { readonly revision: number; readonly seenAt: number } | undefined,
   clockRateMax: number,
 ): Violation[] {
-  const seenAt = Math.min(end?.seenAt ?? Number.POSITIVE_INFINITY, ...(lease.goneAt ?? []))
+  const seenAt = Math.min(end?.seenAt ?? Number.POSITIVE_INFINITY, ...lease.goneAt)
   if (lease.revokedAt !== undefined && lease.revokedAt <= seenAt) return []
   const safeUntil = Math.max(...lease.extendedAt) + lease.ttlMs / clockRateMax
   if (seenAt >= safeUntil) return []
@@ -83,7 +89,7 @@ function checkForgotten(
   peace: LeasePeace | undefined,
 ): Violation[] {
   if (peace === undefined || keys.length === 0) return []
-  const lastAt = Math.max(peace.since, ...lease.extendedAt, ...(lease.maybeExtendedAt ?? []))
+  const lastAt = Math.max(peace.since, ...lease.extendedAt, ...lease.maybeExtendedAt)
   // A clock that is slower than true time by as much as another may be faster.
   const overAt = lastAt + lease.ttlMs * clockRateMax + peace.lateMsMax
   if (overAt >= peace.until) return []
@@ -92,7 +98,7 @@ function checkForgotten(
 }
 
 function checkTold(lease: LeaseRecord): Violation[] {
-  return (lease.told ?? []).flatMap(({ remainingMs, grantedMs }) => {
+  return lease.told.flatMap(({ remainingMs, grantedMs }) => {
     if (grantedMs === lease.ttlMs && remainingMs <= grantedMs) return []
     const facts = `lease ${lease.id} of ${lease.ttlMs} ms has ${remainingMs} ms left of ${grantedMs}`
     return [{ promise: 'a lease is told no more time than was granted', facts }]

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { checkSessions, type NumberedRequest } from './check-session.ts'
-import type { CallOutcome } from './history.ts'
+import type { CallOutcome, RecordedCall } from './history.ts'
 import type { ModelRequest, RevisionRecord } from './kv-model.ts'
 
 const answered = (revision: number, deleted = 0): CallOutcome => {
@@ -14,9 +14,13 @@ const record = (revision: number, value: string): RevisionRecord => {
   return { revision, events: [{ kind: 'put', pair }] }
 }
 
-function verdict(log: RevisionRecord[], change: Partial<NumberedRequest>): string[] {
+function verdict(
+  log: RevisionRecord[],
+  change: Partial<NumberedRequest>,
+  calls: readonly RecordedCall[] = [],
+): string[] {
   const request = { session: 9n, number: 1, request: put, outcomes: [answered(2)], ...change }
-  return checkSessions(log, [request]).map(({ promise }) => promise)
+  return checkSessions({ calls, log, numbered: [request] }).map(({ promise }) => promise)
 }
 
 test('answered at once, again, or only after a silence: one effect, one answer', () => {
@@ -44,4 +48,24 @@ test('a retry that hears another revision or another result is found', () => {
   assert.deepEqual(verdict(log, { outcomes: [answered(2), answered(3)] }), other)
   const request: ModelRequest = { kind: 'delete', key: 'k', end: '' }
   assert.deepEqual(verdict([], { request, outcomes: [answered(3, 1), answered(3, 2)] }), other)
+})
+
+test('a value that another put kept is no second effect, unless nobody says so', () => {
+  const log = [record(2, 'v1'), record(3, 'v1')]
+  const request: ModelRequest = { ...put, value: '', ignoreValue: true }
+  const keeper = {
+    id: 1,
+    client: 'c1',
+    server: 's1',
+    request,
+    isSerializable: false,
+    atRevision: 0,
+    calledAt: 0,
+  }
+  assert.deepEqual(verdict(log, {}), ['a numbered request happens once'])
+  assert.deepEqual(verdict(log, {}, [{ ...keeper, outcome: answered(3) }]), [])
+  assert.deepEqual(verdict(log, {}, [{ ...keeper, outcome: { kind: 'unknown' } }]), [])
+  assert.deepEqual(verdict(log, {}, [{ ...keeper, outcome: { kind: 'failed' } }]), [
+    'a numbered request happens once',
+  ])
 })

@@ -1,8 +1,9 @@
 import { isQuorateError, present, type SeededRandom } from '../base/index.ts'
 import type { HashReport } from './check-hash.ts'
 import type { LeaseRecord } from './check-lease.ts'
+import type { NumberedRequest } from './check-session.ts'
 import type { ServerLife, SimulatedCluster } from './cluster.ts'
-import type { RecordedCall, Violation } from './history.ts'
+import type { CallOutcome, RecordedCall, Violation } from './history.ts'
 import { isReadOnly } from './kv-model.ts'
 import { LeaseUser } from './lease-user.ts'
 import type { SimulationOptions } from './options.ts'
@@ -129,6 +130,7 @@ function resultOfError(error: unknown): Exclude<CallResult, { kind: 'answered' }
 export interface Recorder {
   readonly calls: RecordedCall[]
   readonly leases: LeaseRecord[]
+  readonly numbered: NumberedRequest[]
   /** Their revocation was answered. */
   readonly revokedLeases: Set<bigint>
   readonly hashes: HashReport[]
@@ -243,18 +245,19 @@ export class SimulatedClient {
     const result = await this.#paths.call(life, wire, patienceMs)
     if (leasePut !== undefined)
       this.#leaseUser.attached(leasePut.lease, leasePut.key, result.kind === 'answered')
-    if (result.kind !== 'answered') {
-      call.outcome = { kind: result.kind }
-      this.#server = undefined
-      return false
-    }
+    call.outcome = this.#outcomeOf(result)
+    if (result.kind !== 'answered') this.#server = undefined
+    return result.kind === 'answered'
+  }
+
+  #outcomeOf(result: CallResult): CallOutcome {
+    if (result.kind !== 'answered') return { kind: result.kind }
     const { revision } = result.answer
-    this.#cluster.scheduler.note(revision)
+    const { scheduler } = this.#cluster
+    scheduler.note(revision)
     this.#seenRevision = Math.max(this.#seenRevision, revision)
-    const returnedAt = this.#cluster.scheduler.now
     const modelResult = present(result.answer.result, 'a key-value request has a result')
-    call.outcome = { kind: 'answered', returnedAt, revision, result: modelResult }
-    return true
+    return { kind: 'answered', returnedAt: scheduler.now, revision, result: modelResult }
   }
 
   /**
@@ -279,56 +282,44 @@ export class SimulatedClient {
     }
     this.#recorder.calls.push(call)
     const wire = { kind: 'keyValue', request, isSerializable: false, atRevision: 0, stamp } as const
-    const answer = await this.#untilKnown(first, wire)
-    if (answer === 'unknown') return false
-    if (answer === 'failed') {
-      call.outcome = { kind: 'failed' }
-      return true
+    const outcomes: CallOutcome[] = []
+    this.#recorder.numbered.push({ session: this.#session, number, request, outcomes })
+    const ask = async (life: ServerLife): Promise<CallResult> => {
+      const result = await this.#paths.call(life, wire)
+      outcomes.push(this.#outcomeOf(result))
+      return result
     }
-    const { revision } = answer
-    this.#cluster.scheduler.note(revision)
-    this.#seenRevision = Math.max(this.#seenRevision, revision)
-    const result = present(answer.result, 'a key-value request has a result')
-    call.outcome = { kind: 'answered', returnedAt: this.#cluster.scheduler.now, revision, result }
-    if (this.#random.chance(0.2)) await this.#askAgain(wire, answer)
-    return true
+    const isKnown = await this.#untilKnown(first, ask)
+    const answer = outcomes.find(({ kind }) => kind === 'answered')
+    if (answer !== undefined) call.outcome = answer
+    else if (isKnown) call.outcome = { kind: 'failed' }
+    if (answer !== undefined && this.#random.chance(0.2)) await this.#askAgain(ask)
+    return isKnown
   }
 
-  async #untilKnown(first: ServerLife, wire: ServerRequest): Promise<ServerAnswer | 'failed' | 'unknown'> {
+  /** True when it was answered, or certainly did not happen. */
+  async #untilKnown(first: ServerLife, ask: (life: ServerLife) => Promise<CallResult>): Promise<boolean> {
     let mayHaveHappened = false
     for (let life: ServerLife | undefined = first; ; life = this.#paths.pickServer()) {
       const other = this.#random.chance(0.2) ? this.#paths.pickServer() : undefined
-      const calls = [life, other].flatMap((one) => (one === undefined ? [] : [this.#paths.call(one, wire)]))
-      const results = await Promise.all(calls)
-      const answers = results.flatMap((result) => (result.kind === 'answered' ? [result.answer] : []))
-      const [answer, second] = answers
-      if (answer !== undefined && second !== undefined) this.#compareAnswers(answer, second)
-      if (answer !== undefined) return answer
+      const results = await Promise.all([life, other].flatMap((one) => (one === undefined ? [] : [ask(one)])))
+      if (results.some(({ kind }) => kind === 'answered')) return true
       for (const { kind, code } of results as Exclude<CallResult, { kind: 'answered' }>[]) {
         if (kind === 'unknown') mayHaveHappened = true
         else if (code === 'session-expired' || code === 'request-number-too-old') {
           this.#report('a session remembers its requests', code)
-          return 'unknown'
-        } else if (decidedCodes.has(code)) return 'failed'
+          return false
+        } else if (decidedCodes.has(code)) return true
       }
-      if (this.#isStopped) return mayHaveHappened ? 'unknown' : 'failed'
+      if (this.#isStopped) return !mayHaveHappened
       await this.#cluster.scheduler.wait(retryAfterMs)
     }
   }
 
-  async #askAgain(wire: ServerRequest, answer: ServerAnswer): Promise<void> {
+  async #askAgain(ask: (life: ServerLife) => Promise<CallResult>): Promise<void> {
     const life = this.#paths.pickServer()
-    const result = life && (await this.#paths.call(life, wire))
-    if (result?.kind !== 'answered') return
-    this.#cluster.mark('session-asked-again')
-    this.#compareAnswers(answer, result.answer)
-  }
-
-  #compareAnswers(first: ServerAnswer, second: ServerAnswer): void {
-    const text = (answer: ServerAnswer): string =>
-      JSON.stringify(answer, (_key, value: unknown) => (typeof value === 'bigint' ? `${value}n` : value))
-    if (text(first) === text(second)) return
-    this.#report('a retry hears the first answer', `${text(first)} and ${text(second)}`)
+    const result = life && (await ask(life))
+    if (result?.kind === 'answered') this.#cluster.mark('session-asked-again')
   }
 
   /** A session is a lease that outlives the run. */

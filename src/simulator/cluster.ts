@@ -295,7 +295,10 @@ export class SimulatedCluster {
       node.machine.process.deliver(() => {
         server.stop().then(
           () => end(true),
-          () => end(false),
+          (reason: unknown) => {
+            if (node.life === life) this.#endedBadly(life, reason)
+            end(false)
+          },
         )
       })
     })
@@ -453,6 +456,17 @@ export class SimulatedCluster {
     }
     this.kill(node)
     this.#startLater(node)
+  }
+
+  /** An orderly end is one, whatever was under way; only a disk may prevent it. */
+  #endedBadly({ node }: ServerLife, reason: unknown): void {
+    const isExcused =
+      isQuorateError(reason, 'disk-failed', 'disk-full') ||
+      (node.isDamaged && isQuorateError(reason, ...damageCodes))
+    if (isExcused) return
+    const facts = `${node.name}: ${explain(reason)}`
+    this.violations.push({ promise: 'a server that is stopped ends in order', facts })
+    this.#journal?.broken(this.scheduler.now)
   }
 
   /** A member that lost its data or was removed is told so by the others, and ends with the code that says which. */

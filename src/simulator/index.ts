@@ -34,7 +34,7 @@
 export { ClusterChecker, type NodeStatus } from './check-cluster.ts'
 export { checkKv, checkLog, type KvHistory } from './check-kv.ts'
 export { checkKvBySearch, type KvSearchOptions } from './check-kv-search.ts'
-export { checkLeases, type LeasePeace, type LeaseRecord } from './check-lease.ts'
+export { checkLeases, type LeasePeace, type LeaseRecord, recordLease } from './check-lease.ts'
 export {
   isLinearizable,
   type LinearizabilityVerdict,
@@ -47,7 +47,7 @@ export {
   searchLinearization,
   type TimedCall,
 } from './check-linearizable.ts'
-export { checkSessions, type NumberedRequest } from './check-session.ts'
+export { checkSessions, type NumberedRequest, type SessionHistory } from './check-session.ts'
 export { checkTransactions, type TransactionHistory } from './check-transactions.ts'
 export {
   checkWatches,

@@ -1,14 +1,11 @@
 import type { SeededRandom } from '../base/index.ts'
-import type { LeaseRecord } from './check-lease.ts'
+import { type LeaseRecord, recordLease } from './check-lease.ts'
 import type { CallResult, ClientPaths, Recorder } from './client.ts'
 import type { ServerLife, SimulatedCluster } from './cluster.ts'
-import { clockRateMax } from './nemesis.ts'
 import type { LeaseAnswer, ServerKeepAliveStream } from './server-seam.ts'
 
 interface HeldLease {
   readonly record: LeaseRecord
-  /** As the server granted it. */
-  readonly grantedSeconds: number
   /** Every key it may have, and of those the ones that it has. */
   readonly askedKeys: Set<string>
   readonly heldKeys: Set<string>
@@ -16,8 +13,8 @@ interface HeldLease {
 
 /**
  * Grants one lease after the other: renews it, asks what is left of it, and in the end revokes or forgets it. What it is
- * told it holds against what it knows: a lease that must still live is there, with the keys that were put under it; one
- * that was revoked is not; and nobody is promised more time than was granted.
+ * told of times it writes down for `checkLeases`. What it is told of keys it holds against what it knows: a lease has the
+ * keys that were put under it, and one that was revoked is in no list.
  */
 export class LeaseUser {
   readonly #name: string
@@ -73,23 +70,26 @@ export class LeaseUser {
     const calledAt = this.#cluster.scheduler.now
     const ttlSeconds = this.#random.between(1, 4)
     const id = BigInt(1 + this.#recorder.leases.length)
-    const record: LeaseRecord = { id, ttlMs: ttlSeconds * 1000, extendedAt: [], revokedAt: undefined }
+    const record = recordLease(id, ttlSeconds * 1000)
     this.#recorder.leases.push(record)
+    record.maybeExtendedAt.push(calledAt)
     const result = await this.#paths.call(life, { kind: 'leaseGrant', id, ttlSeconds })
     if (result.kind !== 'answered') return false
     record.extendedAt.push(calledAt)
     const grantedSeconds = result.answer.lease?.grantedSeconds ?? ttlSeconds
     if (grantedSeconds < ttlSeconds)
       this.#report('a lease is granted for what was asked', `${grantedSeconds} s`)
-    this.#held = { record, grantedSeconds, askedKeys: new Set(), heldKeys: new Set() }
+    record.ttlMs = grantedSeconds * 1000
+    this.#held = { record, askedKeys: new Set(), heldKeys: new Set() }
     return true
   }
 
   async #renew(life: ServerLife, held: HeldLease): Promise<boolean> {
     const calledAt = this.#cluster.scheduler.now
+    held.record.maybeExtendedAt.push(calledAt)
     const result = await this.#paths.call(life, { kind: 'leaseRenew', id: held.record.id })
     if (result.kind === 'answered') this.#renewed(held, calledAt, result.answer.lease?.ttlSeconds)
-    else if (result.kind === 'failed' && result.code === 'lease-not-found') this.#gone(held, 'a renewal')
+    else if (result.kind === 'failed' && result.code === 'lease-not-found') this.#gone(held)
     return result.kind === 'answered'
   }
 
@@ -100,18 +100,19 @@ export class LeaseUser {
       this.#stream = new KeepAlive(this.#cluster, this.#paths, life)
     }
     const calledAt = this.#cluster.scheduler.now
+    held.record.maybeExtendedAt.push(calledAt)
     this.#stream.renew(held.record.id, (ttlSeconds) => {
       if (ttlSeconds > 0) this.#renewed(held, calledAt, ttlSeconds)
-      else this.#gone(held, 'a renewal on a stream')
+      else this.#gone(held)
     })
     return true
   }
 
-  #renewed(held: HeldLease, calledAt: number, ttlSeconds: number | undefined): void {
-    held.record.extendedAt.push(calledAt)
-    if (ttlSeconds === undefined || ttlSeconds === held.grantedSeconds) return
-    const facts = `${held.record.id}: ${ttlSeconds} s of ${held.grantedSeconds} s`
-    this.#report('a renewal gives the whole time', facts)
+  /** A renewal gives the whole time. */
+  #renewed({ record }: HeldLease, calledAt: number, ttlSeconds: number | undefined): void {
+    record.extendedAt.push(calledAt)
+    if (ttlSeconds === undefined) return
+    record.told.push({ remainingMs: ttlSeconds * 1000, grantedMs: ttlSeconds * 1000 })
   }
 
   async #askRemaining(life: ServerLife, held: HeldLease): Promise<boolean> {
@@ -121,17 +122,14 @@ export class LeaseUser {
     if (result.kind !== 'answered') return false
     const { lease } = result.answer
     if (lease === undefined) return true
-    if (lease.ttlSeconds < 0) this.#gone(held, 'a question')
+    if (lease.ttlSeconds < 0) this.#gone(held)
     else this.#compare(held, heldKeys, lease)
     return true
   }
 
   #compare(held: HeldLease, heldKeys: readonly string[], lease: LeaseAnswer): void {
-    const { grantedSeconds, askedKeys, record } = held
-    if (lease.grantedSeconds !== grantedSeconds || lease.ttlSeconds > grantedSeconds) {
-      const facts = `${record.id}: ${lease.ttlSeconds} of ${lease.grantedSeconds} s, granted ${grantedSeconds} s`
-      this.#report('a lease has no more time than was granted', facts)
-    }
+    const { askedKeys, record } = held
+    record.told.push({ remainingMs: lease.ttlSeconds * 1000, grantedMs: lease.grantedSeconds * 1000 })
     const isComplete = heldKeys.every((key) => lease.keys.includes(key))
     const isTrue = lease.keys.every((key) => askedKeys.has(key))
     if (isComplete && isTrue) return
@@ -145,7 +143,7 @@ export class LeaseUser {
     if (result.kind !== 'answered') return false
     const { leases } = result.answer
     if (leases === undefined) return true
-    if (!leases.includes(held.record.id)) this.#gone(held, 'a list')
+    if (!leases.includes(held.record.id)) this.#gone(held)
     const back = revoked.filter((id) => leases.includes(id))
     if (back.length > 0) this.#report('a revoked lease is gone', back.join())
     return true
@@ -160,17 +158,10 @@ export class LeaseUser {
     return result.kind === 'answered'
   }
 
-  /** Somebody said that there is no such lease: if it must live even now, it had to live then. */
-  #gone(held: HeldLease, source: string): void {
+  /** A server said that there is no such lease. */
+  #gone(held: HeldLease): void {
     if (this.#held === held) this.#held = undefined
-    const { id, ttlMs, extendedAt, revokedAt } = held.record
-    const safeUntil = Math.max(...extendedAt) + ttlMs / clockRateMax
-    const { now } = this.#cluster.scheduler
-    if (revokedAt !== undefined || now >= safeUntil) return
-    this.#report(
-      'a lease lives as long as it was promised',
-      `${source} at ${now.toFixed(1)} did not find ${id}, safe until ${safeUntil.toFixed(1)}`,
-    )
+    held.record.goneAt.push(this.#cluster.scheduler.now)
   }
 
   #report(promise: string, facts: string): void {

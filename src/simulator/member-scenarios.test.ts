@@ -248,3 +248,26 @@ test('a member that lost its disk is refused, replaced under its address, and ha
   assert.equal(await story.get(victim, true), 'kept')
   story.assertSound()
 })
+
+test('a machine comes back again and again under its address: each time it is somebody new, and has all', async () => {
+  const story = new MemberStory(19)
+  const leader = await story.leader()
+  const machine = present(story.others(leader)[0], 'there are others')
+  const keeper = present(story.others(leader)[1], 'there is a third')
+  const seen = new Set<bigint>()
+  for (let round = 0; round < 3; round++) {
+    const answered = await story.putMany(`round ${round}`, 20)
+    const asked = round % 2 === 0 ? leader : keeper
+    const id = await story.idOf(asked, machine)
+    assert.ok(!seen.has(id), `round ${round}: nobody has been ${id} before`)
+    seen.add(id)
+    await story.remove(asked, machine)
+    // Its clock says nothing about who is new: neither that of a server that was asked.
+    asked.machine.clock.jumpWall(round === 0 ? -3_600_000 : 7_200_000)
+    await story.join(asked, machine)
+    await story.allAgree(story.cluster.wholeNodes)
+    const found = await story.has(machine, `round ${round}`)
+    for (const [key, value] of answered) assert.equal(found.get(key), value, `${key} was acknowledged`)
+  }
+  story.assertSound()
+})

@@ -253,12 +253,17 @@ class QuorateUnderSimulation implements SimulatedServer {
   }
 
   status(): ReturnType<SimulatedServer['status']> {
-    const { group } = this.#node
-    const { role, term, commitIndex, appliedIndex, lastIndex, digest, configurationIndex } = group.status()
+    const { role, term, commitIndex, appliedIndex, lastIndex, digest, configurationIndex, ...rest } =
+      this.#node.group.status()
     // One that joins begins with the members it was told, which are newer than what it has applied.
     const members = configurationIndex === 0 ? undefined : this.#listedAt(configurationIndex)
     const isLeader = role === 'leader'
-    return { isLeader, term, commitIndex, appliedIndex, lastIndex, digest, commitChain: undefined, members }
+    const hasState = configurationIndex > 0 && appliedIndex > 0
+    const marks = hasState
+      ? { logBegin: rest.lowWaterMark, durablyApplied: rest.durableAppliedIndex }
+      : undefined
+    const chain = { commitChain: undefined }
+    return { isLeader, term, commitIndex, appliedIndex, lastIndex, digest, ...chain, members, marks }
   }
 
   /** As the server around a node does it: streams end, calls have a little time, then the node stops. */

@@ -6,7 +6,8 @@
 import { SeededRandom } from '../base/index.ts'
 import { checkHashes } from './check-hash.ts'
 import { checkKv, type KvHistory } from './check-kv.ts'
-import { checkLeases, type LeaseRecord } from './check-lease.ts'
+import { checkLeases, type LeasePeace, type LeaseRecord } from './check-lease.ts'
+import { checkSessions, type NumberedRequest } from './check-session.ts'
 import { checkTransactions } from './check-transactions.ts'
 import { checkWatches, type RecordedWatch, type WatchMessage, type WatchRequest } from './check-watch.ts'
 import { type CallResult, ClientPaths, type Recorder, SimulatedClient } from './client.ts'
@@ -48,16 +49,19 @@ export interface SimulationResult {
 /** All that was recorded and judged. */
 export interface RunHistory extends KvHistory {
   readonly leaseRecords: readonly LeaseRecord[]
+  readonly leasePeace: LeasePeace | undefined
+  readonly numbered: readonly NumberedRequest[]
   readonly watches: readonly RecordedWatch[]
 }
 
 /** What clients can see of broken promises in what they recorded. */
 export function checkHistory(history: RunHistory): Violation[] {
-  const { calls, log, sightings, leaseRecords, watches } = history
+  const { calls, log, sightings, leaseRecords, leasePeace, watches } = history
   return [
     ...checkKv(history),
     ...checkTransactions(history),
-    ...checkLeases(log, leaseRecords, allSightings(calls, sightings), clockRateMax),
+    ...checkSessions(history),
+    ...checkLeases(log, leaseRecords, allSightings(calls, sightings), clockRateMax, leasePeace),
     ...checkWatches(log, watches),
   ]
 }
@@ -105,6 +109,7 @@ class Run {
   readonly #browsers: WatchBrowser[] = []
   readonly #operator: Operator | undefined
   readonly #violations: Violation[] = []
+  #leasePeace: LeasePeace | undefined
   readonly #startedFirst: number
   readonly #journal: Journal | undefined
 
@@ -126,6 +131,7 @@ class Run {
     this.#recorder = {
       calls: [],
       leases: [],
+      numbered: [],
       revokedLeases: new Set(),
       hashes: [],
       violations: [],
@@ -250,31 +256,31 @@ class Run {
         return
       }
     }
-    await scheduler.run(this.#options.leases ? 2 * leaseTtlMsMax + 4 * this.#options.tuning.electionMs : 0)
-    const last = await this.#lastState()
+    const since = scheduler.now
+    const lateMsMax = leaseTtlMsMax / 2 + 4 * this.#options.tuning.electionMs
+    await scheduler.run(this.#options.leases ? leaseTtlMsMax * clockRateMax + lateMsMax : 0)
+    const last = await this.#lastRevision()
     if (last === undefined) {
       this.#report('a healed cluster serves', 'no server answers a linearizable read')
       return
     }
-    if (this.#options.leases && last.leasedKeys.length > 0) {
-      this.#report('a lease that nobody renews ends', `keys left: ${last.leasedKeys.join(', ')}`)
-    }
+    this.#leasePeace = { since, until: scheduler.now, lateMsMax }
     const learners = this.#learners()
     const voters = this.#cluster.wholeNodes.filter((node) => !learners.has(node.seat?.memberId ?? 0n))
     const finals = voters.map(({ name }) => this.#watchFinally(name))
     const isTold = await scheduler.runUntil(
       () =>
         this.#isAgreed() &&
-        [...finals, ...this.#watchers.slice(0, 1)].every((one) => one.nextRevision > last.revision),
+        [...finals, ...this.#watchers.slice(0, 1)].every((one) => one.nextRevision > last),
       scheduler.now + this.#options.healMs,
     )
     if (!isTold) {
       const facts = `${this.#describeNodes()}; watched through ${finals.map((one) => one.nextRevision - 1).join(', ')}`
-      this.#report('a healed cluster agrees', `revision ${last.revision}: ${facts}`)
+      this.#report('a healed cluster agrees', `revision ${last}: ${facts}`)
     }
     // Watchers of narrow spans cannot tell that they are through; they have had the same time, and a second more.
     await scheduler.run(1_000)
-    for (const watcher of [...this.#watchers, ...this.#browsers]) watcher.stop(last.revision)
+    for (const watcher of [...this.#watchers, ...this.#browsers]) watcher.stop(last)
   }
 
   /** A whole-span watch at one node, from the first revision that is not compacted there. */
@@ -333,16 +339,13 @@ class Run {
     return result
   }
 
-  async #lastState(): Promise<{ revision: number; leasedKeys: string[] } | undefined> {
+  async #lastRevision(): Promise<number | undefined> {
     const request = { kind: 'range', ...wholeSpan, limit: 0 } as const
     const wire: ServerRequest = { kind: 'keyValue', request, isSerializable: false, atRevision: 0 }
     for (let attempt = 0; attempt < 100; attempt++) {
       const life = this.#paths.pickServer()
       const result = life && (await this.#scheduler.complete(this.#paths.call(life, wire)))
-      if (result?.kind === 'answered' && result.answer.result?.kind === 'range') {
-        const leased = result.answer.result.pairs.filter((pair) => pair.lease !== 0n)
-        return { revision: result.answer.revision, leasedKeys: leased.map((pair) => pair.key) }
-      }
+      if (result?.kind === 'answered') return result.answer.revision
       await this.#scheduler.run(100)
     }
     return undefined
@@ -373,7 +376,7 @@ class Run {
   }
 
   #result(nemesis: Nemesis): SimulationResult {
-    const { calls, leases } = this.#recorder
+    const { calls, leases, numbered } = this.#recorder
     const watches = [...this.#watchers, ...this.#browsers].flatMap((watcher) => watcher.recorded)
     const history: RunHistory = {
       calls,
@@ -381,6 +384,8 @@ class Run {
       sightings: this.#collector.sightings,
       leases: leases.map(({ id }) => id),
       leaseRecords: leases,
+      leasePeace: this.#leasePeace,
+      numbered,
       watches,
     }
     for (const node of this.#cluster.nodes) {

@@ -300,6 +300,15 @@ const maintaining: EtcdctlCase[] = [
     ],
   },
   {
+    // etcdctl 3.4 sends the whole URL as :authority then.
+    name: 'endpoint with a scheme',
+    steps: [
+      { run: '--endpoints=http://$ENDPOINT endpoint status', match: '^http://$ENDPOINT, ' },
+      { run: '--endpoints=http://$ENDPOINT endpoint hashkv', match: '^http://$ENDPOINT, [0-9]+' },
+      { run: '--endpoints=http://$ENDPOINT endpoint health', says: 'is healthy' },
+    ],
+  },
+  {
     name: 'every replica has the same hash',
     nodesMin: 3,
     steps: [

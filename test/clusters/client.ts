@@ -1,23 +1,25 @@
 // One recorded client: a call, a pause, and so on; at another node when the one before refused or fell silent.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { SeededRandom } from '../../src/base/index.ts'
-import type {
-  KeySpan,
-  LeaseRecord,
-  ModelCompare,
-  ModelRequest,
-  SimpleRequest,
+import {
+  type KeySpan,
+  type LeaseRecord,
+  type ModelCompare,
+  type ModelRequest,
+  recordLease,
+  type SimpleRequest,
 } from '../../src/simulator/index.ts'
 import { numberOf } from '../support/keys.ts'
 import type { Seat } from './cluster.ts'
+import { searchedKeys } from './judge.ts'
 import { Connection, callDeadlineMs, isCertainlyNothing, type Recorder } from './recorder.ts'
 
 const thinkMsMax = 20
 const pauseAfterRefusalMs = 50
 const leaseTtlSeconds = 2
 const keyCount = 6
-/** Calls on one register before the next one is taken: the search over its orders stays small. */
-const registerCallsMax = 40
+/** Calls of a client on one pair of keys before the next pair is taken: the search over their orders stays small. */
+const pairCallsMax = 25
 
 export class RecordedClient {
   readonly name: string
@@ -27,7 +29,7 @@ export class RecordedClient {
   #connection: Connection
   #lease: LeaseRecord | undefined
   #values = 0
-  #registerCalls = 0
+  #pairCalls = 0
   #isStopped = false
 
   constructor(setup: { name: string; seats: readonly Seat[]; recorder: Recorder; random: SeededRandom }) {
@@ -71,7 +73,7 @@ export class RecordedClient {
     const choice = this.#random.unit()
     if (choice < 0.08) return this.#actOnLease()
     if (choice < 0.1) return this.#compact()
-    if (choice < 0.2) return this.#actOnRegister()
+    if (choice < 0.3) return this.#actOnPair()
     return this.#actOnKeys()
   }
 
@@ -88,18 +90,25 @@ export class RecordedClient {
     return code === 0 || code === 5 || code === 11
   }
 
-  /** Reads, writes and compare-and-swaps of one key that all clients share, for the search over all orders. */
-  async #actOnRegister(): Promise<boolean> {
-    const key = registerKey(Math.floor(this.#registerCalls++ / registerCallsMax))
+  /** Two keys that all clients share for a while, changed and read together, for the search over all orders. */
+  async #actOnPair(): Promise<boolean> {
+    const pair = `${searchedKeys}${Math.floor(this.#pairCalls++ / pairCallsMax)}`
+    const keys = [`${pair}.0`, `${pair}.1`]
+    const both = { kind: 'range', key: `${pair}.`, end: `${pair}/`, limit: 0 } as const
+    const key = this.#random.pick(keys)
     const choice = this.#random.unit()
-    const value = this.#drawValue()
-    const put = { kind: 'put', key, value, lease: 0n } as const
+    const swap = (): ModelRequest => {
+      const success = keys.map((one) => this.#drawPut(one))
+      return { kind: 'transaction', compare: [this.#drawSwap(key)], success, failure: [both] }
+    }
     const request: ModelRequest =
-      choice < 0.5
-        ? { kind: 'range', key, end: '', limit: 0 }
-        : choice < 0.8
-          ? put
-          : { kind: 'transaction', compare: [this.#drawSwap(key)], success: [put], failure: [] }
+      choice < 0.45
+        ? both
+        : choice < 0.7
+          ? this.#drawPut(key)
+          : choice < 0.75
+            ? { kind: 'delete', key, end: '' }
+            : swap()
     return (await this.#recorder.call(this, request)).code === 0
   }
 
@@ -123,7 +132,8 @@ export class RecordedClient {
     const held = this.#lease
     if (held === undefined) return this.#grant()
     const calledAt = this.#recorder.now
-    if (this.#random.chance(0.75)) return this.#renew(held)
+    if (this.#random.chance(0.65)) return this.#renew(held)
+    if (this.#random.chance(0.3)) return this.#askRemaining(held)
     this.#lease = undefined
     if (this.#random.chance(0.5)) return true
     held.revokedAt = calledAt
@@ -134,13 +144,13 @@ export class RecordedClient {
     const calledAt = this.#recorder.now
     const id = BigInt(1 + this.#recorder.leases.length)
     const request = { ID: id, TTL: leaseTtlSeconds }
-    const recorded: LeaseRecord = { id, ttlMs: leaseTtlSeconds * 1_000, extendedAt: [], revokedAt: undefined }
-    const place = this.#recorder.leases.push(recorded) - 1
+    const lease = recordLease(id, leaseTtlSeconds * 1_000)
+    this.#recorder.leases.push(lease)
+    lease.maybeExtendedAt.push(calledAt)
     const answer = await this.#connection.grpc.call('leaseGrant', request, callDeadlineMs)
     if (answer.code !== 0) return isCertainlyNothing(answer)
     // The server may grant more than was asked for, and that is what it has promised.
-    const lease = { ...recorded, ttlMs: numberOf(answer.message.TTL) * 1_000 }
-    this.#recorder.leases[place] = lease
+    lease.ttlMs = numberOf(answer.message.TTL) * 1_000
     lease.extendedAt.push(calledAt)
     this.#lease = lease
     return true
@@ -149,12 +159,24 @@ export class RecordedClient {
   async #renew(lease: LeaseRecord): Promise<boolean> {
     const calledAt = this.#recorder.now
     const stream = this.#connection.grpc.openStream('leaseKeepAlive')
+    lease.maybeExtendedAt.push(calledAt)
     stream.send({ ID: lease.id })
     const answer = await stream.next(callDeadlineMs)
     stream.close()
     if (answer === undefined) return false
-    if (numberOf(answer.TTL) > 0) lease.extendedAt.push(calledAt)
-    else this.#lease = undefined
+    this.#recorder.renewed(lease, calledAt, numberOf(answer.TTL))
+    if (lease.goneAt.length > 0) this.#lease = undefined
+    return true
+  }
+
+  async #askRemaining(lease: LeaseRecord): Promise<boolean> {
+    const answer = await this.#connection.grpc.call('leaseTimeToLive', { ID: lease.id }, callDeadlineMs)
+    if (answer.code !== 0) return false
+    const { TTL, grantedTTL } = answer.message
+    if (numberOf(TTL) < 0) {
+      lease.goneAt.push(this.#recorder.now)
+      this.#lease = undefined
+    } else lease.told.push({ remainingMs: 1_000 * numberOf(TTL), grantedMs: 1_000 * numberOf(grantedTTL) })
     return true
   }
 
@@ -210,13 +232,9 @@ export class RecordedClient {
     return `k${this.#random.between(0, keyCount)}`
   }
 
-  /** Of the shared keys alone: neither registers, which come after them, nor keys with a lease. */
+  /** Of the shared keys alone: neither pairs, which come after them, nor keys with a lease. */
   #drawSpan(): KeySpan {
     const key = this.#drawKey()
     return { key, end: this.#random.pick(['', '', 'l', 'k4']) }
   }
-}
-
-export function registerKey(number: number): string {
-  return `r${number}`
 }

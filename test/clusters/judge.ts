@@ -1,18 +1,20 @@
 // The verdict on one recorded history, by the checkers of the simulator.
 import {
   checkKv,
+  checkKvBySearch,
   checkLeases,
+  checkTransactions,
   checkWatches,
-  isLinearizable,
   type RecordedCall,
-  type RegisterInput,
-  type RegisterOutput,
   type RevisionRecord,
-  registerModel,
-  type TimedCall,
   type Violation,
 } from '../../src/simulator/index.ts'
 import type { Recorder } from './recorder.ts'
+
+/** What such keys begin with: all that is done to them is judged by a search, too, that believes no revision. */
+export const searchedKeys = 'r'
+/** Of the model, for one pair of keys; a right history needs a few times its calls. */
+const stepsMax = 2_000_000
 
 /** `clockRateMax`: how much faster than true time the clocks of a node may have run. */
 export function judge(recorder: Recorder, clockRateMax: number): Violation[] {
@@ -25,9 +27,10 @@ export function judge(recorder: Recorder, clockRateMax: number): Violation[] {
   return [
     ...collector.violations,
     ...checkKv({ calls, log, sightings, leases: leases.map(({ id }) => id) }),
+    ...checkTransactions({ calls, log }),
     ...checkLeases(log, leases, [...answers, ...sightings], clockRateMax),
     ...checkWatches(log, watches),
-    ...checkRegisters(calls),
+    ...checkKvBySearch({ calls: calls.filter(isSearched), leases: [] }, { revisions: 'ignored', stepsMax }),
   ]
 }
 
@@ -47,68 +50,8 @@ export function countLost(calls: readonly RecordedCall[], log: readonly Revision
   }).length
 }
 
-/** The registers by a search that believes no revision: only what was called, answered, and when. */
-function checkRegisters(calls: readonly RecordedCall[]): Violation[] {
-  const byKey = new Map<string, TimedCall<RegisterInput, RegisterOutput>[]>()
-  for (const call of calls) {
-    const register = registerCallOf(call)
-    if (register === undefined) continue
-    const list = byKey.get(register.key) ?? []
-    byKey.set(register.key, list)
-    list.push(register.timed)
-  }
-  return [...byKey].flatMap(([key, timed]) =>
-    isLinearizable(registerModel(''), timed)
-      ? []
-      : [
-          {
-            promise: 'registers are linearizable',
-            facts: `no order explains the ${timed.length} calls on ${key}`,
-          },
-        ],
-  )
-}
-
-function registerCallOf(
-  call: RecordedCall,
-): { key: string; timed: TimedCall<RegisterInput, RegisterOutput> } | undefined {
-  const { request, outcome, calledAt } = call
-  if (outcome.kind === 'failed' || call.isSerializable || call.atRevision !== 0) return undefined
-  const asked = registerInputOf(request)
-  if (asked === undefined || !asked.key.startsWith('r')) return undefined
-  const { key, input } = asked
-  if (outcome.kind === 'unknown') {
-    // A read that was never answered says nothing.
-    return input.kind === 'read' ? undefined : { key, timed: { input, calledAt, answer: undefined } }
-  }
-  const { result, returnedAt } = outcome
-  const output =
-    result.kind === 'range'
-      ? (result.pairs[0]?.value ?? '')
-      : result.kind === 'transaction'
-        ? result.succeeded
-        : null
-  return { key, timed: { input, calledAt, answer: { output, returnedAt } } }
-}
-
-function registerInputOf(
-  request: RecordedCall['request'],
-): { key: string; input: RegisterInput } | undefined {
-  switch (request.kind) {
-    case 'range':
-      return request.end === '' ? { key: request.key, input: { kind: 'read' } } : undefined
-    case 'put':
-      return { key: request.key, input: { kind: 'write', value: request.value } }
-    case 'transaction': {
-      const [compare] = request.compare
-      const [step] = request.success
-      if (compare?.target !== 'value' || typeof compare.operand !== 'string' || step?.kind !== 'put') {
-        return undefined
-      }
-      const input = { kind: 'swap', from: compare.operand, to: step.value } as const
-      return { key: compare.key, input }
-    }
-    default:
-      return undefined
-  }
+/** Calls on these keys alone are few, compare no revisions, and have no leases. */
+function isSearched({ request }: RecordedCall): boolean {
+  const spans = request.kind === 'transaction' ? request.compare : [request]
+  return spans.length > 0 && spans.every(({ key }) => key.startsWith(searchedKeys))
 }

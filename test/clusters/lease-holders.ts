@@ -1,6 +1,6 @@
 // Many leases, each with a key, kept alive without a pause: what a fault does to them is seen at once.
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { LeaseRecord } from '../../src/simulator/index.ts'
+import { type LeaseRecord, recordLease } from '../../src/simulator/index.ts'
 import { messagesOf, numberOf } from '../support/keys.ts'
 import type { Seat } from './cluster.ts'
 import { spanMessage } from './messages.ts'
@@ -40,10 +40,12 @@ export class LeaseHolders {
   async #grant(connection: Connection): Promise<void> {
     const id = BigInt(idsFrom + this.#recorder.leases.length)
     const calledAt = this.#recorder.now
-    const lease = { id, ttlMs: ttlSeconds * 1_000, extendedAt: [calledAt], revokedAt: undefined }
+    const lease = recordLease(id, ttlSeconds * 1_000)
     this.#leases.push(lease)
     this.#recorder.leases.push(lease)
-    await connection.grpc.must('leaseGrant', { ID: id, TTL: ttlSeconds }, setUpDeadlineMs)
+    const granted = await connection.grpc.must('leaseGrant', { ID: id, TTL: ttlSeconds }, setUpDeadlineMs)
+    lease.ttlMs = numberOf(granted.TTL) * 1_000
+    lease.extendedAt.push(calledAt)
     const put = { kind: 'put', key: keyOf(id), value: `${name} ${id}`, lease: id } as const
     const { code, text } = await this.#recorder.call({ name, connection }, put, {
       deadlineMs: setUpDeadlineMs,
@@ -113,8 +115,8 @@ export class LeaseHolders {
     for (let i = 0; i < mine.length; i++) {
       const answer = await stream.next(patienceMs)
       if (answer === undefined) return false
-      if (numberOf(answer.TTL) === 0) continue
-      mine.find((lease) => lease.id === answer.ID)?.extendedAt.push(calledAt)
+      const lease = mine.find(({ id }) => id === answer.ID)
+      if (lease !== undefined) this.#recorder.renewed(lease, calledAt, numberOf(answer.TTL))
     }
     return true
   }

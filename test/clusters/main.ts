@@ -1,22 +1,27 @@
 // Real processes under real faults: `npm run clusters -- --help`.
 import { writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
+import { countRuns, type Figures } from '../../testing/totals.ts'
 import { Arguments } from '../support/arguments.ts'
-import type { System } from './cluster.ts'
-import { runEpisode } from './episode.ts'
+import { fillCompileCache, type System } from './cluster.ts'
 import { Laboratory, missingHere } from './laboratory.ts'
 import { type FaultKind, faultKinds } from './nemesis.ts'
 import { runScenario, type Scenario, scenarios } from './scenarios.ts'
 import { describeSession, type Result } from './session.ts'
+import { runEpisodes } from './workers.ts'
 
 const shownMax = 5
 const factsLengthMax = 400
+/** They mostly wait. */
+const jobsDefault = availableParallelism() + 1
 
 const usage = `npm run clusters -- [--system quorate|etcd|both] [--only NAME,...] [--histories N] [--seed S]
   Three real nodes in network namespaces: recorded clients under drawn faults, judged by the simulator's checkers.
   Needs root on Debian with iproute2, iptables, strace, libfaketime, and etcd-server for --system etcd.
   --system       default both
   --histories 4  of each system; 0: none
+  --jobs ${jobsDefault}       histories at a time
   --only A,B     these scenarios and no histories unless --histories asks for them; none: no scenario
                  ${scenarios.map(({ name }) => name).join(', ')}
   --samples 4    of each figure that is measured more than once
@@ -24,16 +29,19 @@ const usage = `npm run clusters -- [--system quorate|etcd|both] [--only NAME,...
   --faults A,B   these instead of drawn ones: ${faultKinds.join(', ')}
   --tree DIR     the sources of Quorate (default: these); a broken copy shows that the checkers fire
   --keep         keeps logs and data of a history that failed
-  --json FILE    writes the totals by system, and the figures of each scenario`
+  --json FILE    writes the totals by system, and the figures of each scenario
+  --totals       adds them to docs/reliability-totals.json`
 
 async function main(): Promise<number> {
   const options = new Arguments(usage)
   const system = options.text('system', 'both')
   const histories = options.number('histories', options.maybe('only') === undefined ? 4 : 0)
+  const jobs = options.number('jobs', jobsDefault)
   const seed = options.number('seed', Date.now() % 1_000_000)
   const tree = options.text('tree', join(import.meta.dirname, '../..'))
   const keepData = options.flag('keep')
   const json = options.maybe('json')
+  const counts = options.flag('totals')
   const faults = readFaults(options)
   const samples = options.number('samples', 4)
   const chosen = readScenarios(options)
@@ -45,37 +53,48 @@ async function main(): Promise<number> {
     console.error(`missing here: ${missing.join(', ')}`)
     return 3
   }
-  const laboratory = new Laboratory(3)
+  fillCompileCache(tree)
   const setups = systems.map((one) => ({ system: one, tree, keepData, seed, samples, faults }))
   const results: Result[] = []
-  for (const scenario of chosen) {
-    for (const setup of setups.filter((one) => scenario.systems.includes(one.system))) {
-      results.push(await show(runScenario(scenario, setup, laboratory)))
-    }
+  const take = (result: Result): void => {
+    results.push(result)
+    show(result)
   }
-  for (let i = 0; i < histories; i++) {
-    for (const setup of setups) {
-      results.push(await show(runEpisode({ ...setup, seed: seed + i }, laboratory)))
+  const startedAt = performance.now()
+  if (chosen.length > 0) {
+    const laboratory = new Laboratory(3)
+    for (const scenario of chosen) {
+      for (const setup of setups.filter((one) => scenario.systems.includes(one.system))) {
+        take(await runScenario(scenario, setup, laboratory))
+      }
     }
+    laboratory.close()
   }
-  laboratory.close()
+  const drawn = Array.from({ length: histories }, (_, i) => setups.map((one) => ({ ...one, seed: seed + i })))
+  let failure: unknown
+  await runEpisodes(drawn.flat(), jobs, take).catch((error: unknown) => {
+    failure = error
+  })
   const totals = Object.fromEntries(systems.map((one) => [one, totalsOf(one, results)]))
   for (const [name, figures] of Object.entries(totals)) console.log(describeTotals(name, figures))
   if (json !== undefined) {
     const scenarioFigures = results.map(({ name, system, figures }) => ({ name, system, figures }))
     writeFileSync(json, `${JSON.stringify({ seed, totals, scenarios: scenarioFigures }, undefined, 2)}\n`)
   }
+  const realHours = (performance.now() - startedAt) / 3_600_000 / systems.length
+  const rows = systems.map((one) => [`clusters of ${one}`, { ...totals[one], realHours }] as const)
+  if (counts) countRuns(Object.fromEntries(rows))
+  // What was judged until then is counted and shown.
+  if (failure !== undefined) throw failure
   return results.some((one) => one.violations.length > 0) ? 1 : 0
 }
 
 /** One line of each, and below it what was broken. */
-async function show(running: Promise<Result>): Promise<Result> {
-  const result = await running
+function show(result: Result): void {
   const figures = Object.entries(result.figures).map(([name, value]) => `${name} ${value}`)
   console.log([result.name, result.system, figures.join(', '), describeSession(result)].join('  '))
   for (const { promise, facts } of result.violations.slice(0, shownMax))
     console.log(`  ${promise}: ${facts.slice(0, factsLengthMax)}`)
-  return result
 }
 
 function readFaults(options: Arguments): FaultKind[] | undefined {
@@ -93,9 +112,7 @@ function readScenarios(options: Arguments): readonly Scenario[] {
   return chosen
 }
 
-type Totals = Readonly<Record<string, number | Readonly<Record<string, number>>>>
-
-function totalsOf(system: System, all: readonly Result[]): Totals {
+function totalsOf(system: System, all: readonly Result[]): Figures {
   const results = all.filter((result) => result.system === system)
   const sum = (of: (result: Result) => number): number =>
     results.reduce((total, result) => total + of(result), 0)
@@ -107,6 +124,7 @@ function totalsOf(system: System, all: readonly Result[]): Totals {
     histories: results.length,
     violations: sum((result) => result.violations.length),
     lost: sum((result) => result.lost),
+    acknowledgedWrites: sum((result) => result.acknowledgedWrites),
     answered: sum((result) => result.answered),
     failed: sum((result) => result.failed),
     unknown: sum((result) => result.unknown),
@@ -117,10 +135,12 @@ function totalsOf(system: System, all: readonly Result[]): Totals {
   }
 }
 
-function describeTotals(system: string, totals: Totals): string {
-  const { histories, violations, lost, answered, failed, unknown, revisions, watchedEvents, known } = totals
+function describeTotals(system: string, totals: Figures): string {
+  const { histories, violations, lost, acknowledgedWrites, answered, failed } = totals
+  const { unknown, revisions, watchedEvents, known } = totals
   return [
-    `${system}: ${histories} histories, ${violations} violations, ${lost} acknowledged writes lost`,
+    `${system}: ${histories} histories, ${violations} violations`,
+    `${lost} of ${acknowledgedWrites} acknowledged writes lost`,
     `${answered} calls answered, ${failed} failed, ${unknown} unknown`,
     `${revisions} revisions, ${watchedEvents} watched events`,
     ...(known === 0 ? [] : [`${known} known violations`]),

@@ -24,6 +24,16 @@ export class Recorder {
 
   answeredCount = 0
 
+  /** What a renewal was answered: the whole time again, or 0: there is no such lease. */
+  renewed(lease: LeaseRecord, calledAt: number, ttlSeconds: number): void {
+    if (ttlSeconds === 0) {
+      lease.goneAt.push(this.now)
+      return
+    }
+    lease.extendedAt.push(calledAt)
+    lease.told.push({ remainingMs: ttlSeconds * 1_000, grantedMs: ttlSeconds * 1_000 })
+  }
+
   get now(): number {
     return performance.now()
   }

@@ -15,6 +15,8 @@ import { RecordedWatcher } from './watcher.ts'
 
 export interface SessionResult {
   readonly answered: number
+  /** Of the answered calls those that are no reads. */
+  readonly acknowledgedWrites: number
   readonly failed: number
   readonly unknown: number
   readonly revisions: number
@@ -61,7 +63,7 @@ export interface SessionSetup {
 }
 
 /** Generous: that it comes back is asked here; how soon is the matter of the directed scenarios. */
-const healDeadlineMs = 30_000
+const healDeadlineMs = 120_000
 
 /** Starts a cluster and its clients, lets the script do what it likes, heals, and judges. */
 export async function runSession(
@@ -316,6 +318,9 @@ export class Session {
     }
     return {
       answered: count('answered'),
+      acknowledgedWrites: calls.filter(
+        ({ outcome, request }) => outcome.kind === 'answered' && request.kind !== 'range',
+      ).length,
       failed: count('failed'),
       unknown: count('unknown'),
       revisions: log.length,

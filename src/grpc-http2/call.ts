@@ -1,0 +1,245 @@
+import {
+  type CallMetadata,
+  encodeGrpcMessage,
+  frameMessage,
+  type GrpcCall,
+  GrpcError,
+  type GrpcStatus,
+  grpcStatus,
+} from '../grpc/index.ts'
+import { type HeaderList, headerList } from '../hpack/index.ts'
+import {
+  fieldProblem,
+  type Http2ErrorCode,
+  http2Error,
+  type ServerStream,
+  type StreamListener,
+} from '../http2/index.ts'
+import type { Logger, Time, Timer } from '../io/index.ts'
+import type { CallPlan } from './plan.ts'
+
+/** The same objects each time, so that they are sent by their indexes. */
+const answerHeaders: HeaderList = headerList([':status', '200', 'content-type', 'application/grpc'])
+const okTrailers: HeaderList = headerList(['grpc-status', '0'])
+
+/** A deadline beyond it is none: timers take no longer delay. */
+const timerMsMax = 2 ** 31 - 1
+
+export interface CallContext {
+  readonly peer: string
+  readonly time: Time
+  readonly logger: Logger
+  /** After the turn in which it is called. */
+  readonly later: (run: () => void) => void
+  /** The call is over, and its stream gone. */
+  readonly ended: () => void
+}
+
+/** What reads the messages of one call. */
+export interface CallReader {
+  onData(bytes: Uint8Array): void
+  onEnd(): void
+  onDrain(): void
+  onClose(): void
+}
+
+/** One call, from its headers to its trailers: what a service sees as GrpcCall, and the way every answer takes. */
+export class Call implements GrpcCall, StreamListener {
+  readonly stream: ServerStream
+  readonly #plan: CallPlan
+  readonly #context: CallContext
+  #reader: CallReader | undefined
+  #trailers: string[] | undefined
+  #cancelCallbacks: (() => void)[] | undefined
+  #timer: Timer | undefined
+  #isDecided = false
+  #isCancelled = false
+
+  constructor(stream: ServerStream, plan: CallPlan, context: CallContext) {
+    this.stream = stream
+    this.#plan = plan
+    this.#context = context
+    const { timeoutMs } = plan
+    if (timeoutMs !== undefined && timeoutMs > 0 && timeoutMs <= timerMsMax && plan.refusal === undefined) {
+      this.#timer = context.time.startTimer(coarseDelay(timeoutMs), () => this.#expire())
+    }
+  }
+
+  set reader(reader: CallReader) {
+    this.#reader = reader
+  }
+
+  get path(): string {
+    return this.#plan.path
+  }
+
+  get metadata(): CallMetadata {
+    return this.#plan.metadata
+  }
+
+  get peer(): string {
+    return this.#context.peer
+  }
+
+  get timeoutMs(): number | undefined {
+    return this.#plan.timeoutMs
+  }
+
+  get isCancelled(): boolean {
+    return this.#isCancelled
+  }
+
+  /** Whether the status is decided, or nobody is left to hear it. */
+  get isOver(): boolean {
+    return this.#isDecided || this.#isCancelled
+  }
+
+  onCancel(callback: () => void): void {
+    if (this.#isCancelled) this.#context.later(() => this.#guard(callback))
+    else if (this.#cancelCallbacks === undefined) this.#cancelCallbacks = [callback]
+    else this.#cancelCallbacks.push(callback)
+  }
+
+  setTrailer(name: string, value: string): void {
+    this.#trailers ??= []
+    const at = this.#trailers.indexOf(name)
+    if (at >= 0) this.#trailers.splice(at, 2)
+    this.#trailers.push(name, value)
+  }
+
+  /** Sends a message of the answer, its headers before the first. False: too much waits. */
+  send(message: Uint8Array): boolean {
+    if (!this.stream.hasHeaders) this.stream.sendHeaders(answerHeaders, true, false)
+    return this.stream.write(frameMessage(message))
+  }
+
+  /** The only message of the answer, and status OK. */
+  answer(message: Uint8Array): void {
+    if (this.isOver) return
+    this.#decide()
+    if (!this.#hasProperTrailers()) return
+    this.send(message)
+    this.stream.end(this.#finalTrailers(grpcStatus.ok, ''), this.#trailers === undefined)
+    this.#leaveRequest()
+  }
+
+  /** Ends the answer after what was sent. Without a message before it the status goes as headers (trailers-only). */
+  finish(status: GrpcStatus, text: string, httpStatus = 200): void {
+    if (this.isOver) return
+    this.#decide()
+    if (!this.#hasProperTrailers()) return
+    const isConstant = status === grpcStatus.ok && this.#trailers === undefined
+    const trailers = this.#finalTrailers(status, text)
+    if (this.stream.hasHeaders) {
+      this.stream.end(trailers, isConstant)
+    } else {
+      const fields = [':status', `${httpStatus}`, 'content-type', 'application/grpc', ...trailers.fields]
+      this.stream.sendHeaders(headerList(fields), false, true)
+    }
+    this.#leaveRequest()
+  }
+
+  /** Answers whatever was thrown. What is not a GrpcError is a fault of ours: logged, and told without details. */
+  fail(error: unknown): void {
+    if (error instanceof GrpcError) {
+      for (const [name, value] of error.trailers) this.setTrailer(name, value)
+      this.finish(error.status, error.message)
+      return
+    }
+    this.logFault(error)
+    this.finish(grpcStatus.internal, 'internal error')
+  }
+
+  logFault(error: unknown): void {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    const { logger, peer } = this.#context
+    logger.log('error', 'grpc-handler-failed', { path: this.path, peer, error: text })
+  }
+
+  later(run: () => void): void {
+    this.#context.later(run)
+  }
+
+  // ---- from the stream ----------------------------------------------------------------------------------------
+
+  onData(bytes: Uint8Array): void {
+    if (!this.isOver) this.#reader?.onData(bytes)
+  }
+
+  onEnd(): void {
+    if (!this.isOver) this.#reader?.onEnd()
+  }
+
+  onDrain(): void {
+    if (!this.isOver) this.#reader?.onDrain()
+  }
+
+  onClose(_code: Http2ErrorCode | undefined): void {
+    this.#timer?.cancel()
+    if (!this.#isDecided) this.#cancel()
+    this.#reader?.onClose()
+    this.#context.ended()
+  }
+
+  #decide(): void {
+    this.#isDecided = true
+    this.#timer?.cancel()
+  }
+
+  #expire(): void {
+    // Answers that wait for a client that does not read would hold the status back for ever.
+    const isBlocked = this.stream.pendingBytes > 0
+    this.finish(grpcStatus.deadlineExceeded, 'context deadline exceeded')
+    this.#cancel()
+    if (isBlocked) this.stream.reset(http2Error.cancel)
+  }
+
+  #cancel(): void {
+    if (this.#isCancelled) return
+    this.#isCancelled = true
+    for (const callback of this.#cancelCallbacks ?? []) this.#guard(callback)
+    this.#cancelCallbacks = undefined
+  }
+
+  #guard(callback: () => void): void {
+    try {
+      callback()
+    } catch (error) {
+      this.logFault(error)
+    }
+  }
+
+  /** A trailer that HTTP/2 does not allow is a fault of the service: its call ends, and nothing else. */
+  #hasProperTrailers(): boolean {
+    if (this.#trailers === undefined) return true
+    for (let i = 0; i < this.#trailers.length; i += 2) {
+      const problem = fieldProblem(this.#trailers[i] as string, this.#trailers[i + 1] as string)
+      if (problem === undefined) continue
+      this.logFault(new Error(`a trailer: ${problem}`))
+      this.stream.reset(http2Error.internalError)
+      return false
+    }
+    return true
+  }
+
+  #finalTrailers(status: GrpcStatus, text: string): HeaderList {
+    if (status === grpcStatus.ok && this.#trailers === undefined) return okTrailers
+    const fields = [...(this.#trailers ?? []), 'grpc-status', `${status}`]
+    if (text !== '') fields.push('grpc-message', encodeGrpcMessage(text))
+    return headerList(fields)
+  }
+
+  /** The answer is whole: a client that is still sending is told to stop, after the turn in which the end is sent. */
+  #leaveRequest(): void {
+    if (this.stream.isRemoteEnded || this.stream.isClosed) return
+    this.#context.later(() => {
+      if (this.stream.isLocalEnded) this.stream.reset(http2Error.noError)
+    })
+  }
+}
+
+/** Timers of one delay share a list in Node; rounding up makes the lists few. Up to 1/16 late, at least a millisecond. */
+function coarseDelay(delayMs: number): number {
+  const step = 2 ** Math.max(0, Math.floor(Math.log2(Math.max(delayMs, 1))) - 4)
+  return Math.ceil(delayMs / step) * step
+}

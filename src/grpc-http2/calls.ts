@@ -1,0 +1,77 @@
+import type { Decompress, GrpcServices } from '../grpc/index.ts'
+import type { HeaderList } from '../hpack/index.ts'
+import type { ServerStream } from '../http2/index.ts'
+import type { Logger, Time } from '../io/index.ts'
+import { Call, type CallContext } from './call.ts'
+import { type CallPlan, Planner } from './plan.ts'
+import { StreamCall } from './stream-call.ts'
+import { UnaryCall } from './unary-call.ts'
+
+export interface CallsOptions {
+  readonly services: GrpcServices
+  readonly time: Time
+  readonly logger: Logger
+  /** Runs it after this turn of the loop. */
+  readonly later: (run: () => void) => void
+  readonly gunzip: Decompress
+  readonly messageBytesMax: number
+  /** Bytes that wait in one stream before `send` answers false. */
+  readonly sendBufferBytesMax: number
+}
+
+/** Finds the method of each request and runs it; of all connections of a server. */
+export class Calls {
+  readonly #options: CallsOptions
+  readonly #planner: Planner
+  #openCount = 0
+  #startedCount = 0
+
+  constructor(options: CallsOptions) {
+    this.#options = options
+    this.#planner = new Planner(options.services, options.messageBytesMax, options.gunzip)
+  }
+
+  get openCount(): number {
+    return this.#openCount
+  }
+
+  get startedCount(): number {
+    return this.#startedCount
+  }
+
+  /** What its calls share, of one connection. */
+  context(peer: string): CallContext {
+    const { time, logger, later } = this.#options
+    return { peer, time, logger, later, ended: () => this.#openCount-- }
+  }
+
+  /** Takes one request, from its headers on. */
+  start(stream: ServerStream, headers: HeaderList, context: CallContext): void {
+    this.#openCount++
+    this.#startedCount++
+    const plan = this.#planner.plan(headers)
+    const call = new Call(stream, plan, context)
+    stream.listener = call
+    const { refusal, method } = plan
+    if (refusal !== undefined) {
+      for (let i = 0; i < refusal.trailers.length; i += 2) {
+        call.setTrailer(refusal.trailers[i] as string, refusal.trailers[i + 1] as string)
+      }
+      call.finish(refusal.status, refusal.text, refusal.httpStatus)
+      return
+    }
+    if (method?.kind === 'unary') call.reader = new UnaryCall(call, method.handle, plan.limits)
+    else if (method?.kind === 'stream') this.#startStream(call, method.handle, plan)
+  }
+
+  #startStream(call: Call, handle: (stream: StreamCall) => void, plan: CallPlan): void {
+    const stream = new StreamCall(call, plan.limits, this.#options.sendBufferBytesMax)
+    try {
+      handle(stream)
+    } catch (error) {
+      call.fail(error)
+    }
+    if (stream.hasHandlers) call.reader = stream
+    else if (!call.isOver) call.fail(new Error('a stream handler sets its handlers in its turn'))
+  }
+}

@@ -1,0 +1,88 @@
+import { type Http2ErrorCode, type Http2Limits, http2Error, ServerConnection } from '../http2/index.ts'
+import type { CallContext } from './call.ts'
+import type { Calls } from './calls.ts'
+
+/** Where the bytes of a connection go. */
+export interface GrpcTransport {
+  /** Sends the pieces, in order, as one. False: no more until `GrpcConnection.drained`. */
+  write(pieces: readonly Uint8Array[]): boolean
+  /** Sends what was written, then closes; `isFault`: without waiting for a client that does not take it. */
+  end(isFault: boolean): void
+  /** Asks for `flush` once this turn is over; more than once asked is once. */
+  scheduleFlush(): void
+}
+
+/** One connection: its HTTP/2 end and its calls. */
+export class GrpcConnection {
+  readonly #transport: GrpcTransport
+  readonly #http2: ServerConnection
+  #ending: Http2ErrorCode | undefined
+
+  constructor(transport: GrpcTransport, calls: Calls, limits: Http2Limits, peer: string, ended: EndListener) {
+    this.#transport = transport
+    const context: CallContext = calls.context(peer)
+    this.#http2 = new ServerConnection(limits, {
+      onRequest: (stream, headers) => calls.start(stream, headers, context),
+      onOutput: () => this.#transport.scheduleFlush(),
+      onEnd: (code, text) => {
+        this.#ending = code
+        this.#transport.scheduleFlush()
+        ended(code, text)
+      },
+    })
+    this.#transport.scheduleFlush()
+  }
+
+  get openCallCount(): number {
+    return this.#http2.openStreamCount
+  }
+
+  /** The client has said what HTTP/2 begins with. */
+  get isEstablished(): boolean {
+    return this.#http2.isEstablished
+  }
+
+  /** Bytes that wait for a flush. */
+  get outputBytes(): number {
+    return this.#http2.outputBytes
+  }
+
+  receive(bytes: Uint8Array, nowMs: number): void {
+    this.#http2.receive(bytes, nowMs)
+  }
+
+  /** Hands what waits to the transport. */
+  flush(): void {
+    while (this.#http2.outputBytes > 0) {
+      if (!this.#transport.write(this.#http2.take())) {
+        this.#http2.block()
+        break
+      }
+      this.#http2.pump()
+    }
+    if (this.#ending !== undefined) this.#transport.end(this.#ending !== http2Error.noError)
+  }
+
+  /** The transport takes more. */
+  drained(): void {
+    this.#http2.unblock()
+  }
+
+  ping(): void {
+    this.#http2.ping(pingPayload)
+  }
+
+  /** GOAWAY, and the end once the calls under way are done. */
+  close(): void {
+    this.#http2.close()
+  }
+
+  /** The transport is gone. */
+  lost(): void {
+    this.#http2.lost()
+  }
+}
+
+export type EndListener = (code: Http2ErrorCode, text: string) => void
+
+const pingPayload = Uint8Array.of(0x71, 0x75, 0x6f, 0x72, 0x61, 0x74, 0x65, 0x21)

@@ -1,0 +1,68 @@
+import { performServerHandshake, type ServerHttp2Session, type ServerOptions } from 'node:http2'
+import type { Socket } from 'node:net'
+import type { Logger } from '../io/index.ts'
+import type { Dispatch } from './dispatch.ts'
+import type { Session } from './session.ts'
+
+export interface NodeSessionContext {
+  readonly dispatch: Dispatch
+  readonly logger: Logger
+  readonly options: ServerOptions
+  readonly connectionWindowBytes: number
+}
+
+/** HTTP/2 of Node on one socket, into which the bytes read so far were put back. */
+export class NodeSession implements Session {
+  readonly #session: ServerHttp2Session
+  #isEstablished = false
+  #openCallCount = 0
+
+  constructor(socket: Socket, context: NodeSessionContext, peer: string) {
+    const { dispatch, logger, options, connectionWindowBytes } = context
+    const session = performServerHandshake(socket, options)
+    this.#session = session
+    session.setLocalWindowSize(connectionWindowBytes)
+    session.on('error', (error) => {
+      logger.log('debug', 'grpc-session-failed', { peer, error: error.message })
+    })
+    session.once('remoteSettings', () => {
+      this.#isEstablished = true
+    })
+    session.on('stream', (stream, headers) => {
+      this.#openCallCount++
+      stream.on('close', this.#onStreamClose)
+      try {
+        dispatch.start(stream, headers, peer)
+      } catch (error) {
+        const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+        logger.log('error', 'grpc-dispatch-failed', { peer, error: text })
+        stream.destroy()
+      }
+    })
+  }
+
+  get isEstablished(): boolean {
+    return this.#isEstablished
+  }
+
+  get openCallCount(): number {
+    return this.#openCallCount
+  }
+
+  ping(): void {
+    // The answer counts as bytes heard; the callback has nothing to add.
+    if (!this.#session.destroyed) this.#session.ping(() => undefined)
+  }
+
+  close(): void {
+    this.#session.close()
+  }
+
+  destroy(): void {
+    this.#session.destroy()
+  }
+
+  readonly #onStreamClose = (): void => {
+    this.#openCallCount--
+  }
+}

@@ -1,0 +1,11 @@
+/** HTTP/2 on one connection, whoever speaks it. */
+export interface Session {
+  /** The client has said what HTTP/2 begins with. */
+  readonly isEstablished: boolean
+  readonly openCallCount: number
+  /** Asks the client for a sign of life. */
+  ping(): void
+  /** GOAWAY, and the end once the calls under way are done. */
+  close(): void
+  destroy(): void
+}

@@ -1,0 +1,53 @@
+import { concatBytes, emptyBytes } from '../base/index.ts'
+import { ConnectionFault } from './faults.ts'
+import { frameBytesMax, frameHeaderBytes, http2Error, readU31 } from './frame.ts'
+
+/**
+ * Cuts what a connection receives into frames: push bytes, then call `next` until it answers false. The fields describe
+ * the frame until the next call. Payloads are views on what was pushed; only a frame that came in pieces is put together,
+ * in memory that grows with what was received and never with what a length claims.
+ */
+export class FrameReader {
+  type = 0
+  flags = 0
+  streamId = 0
+  payload: Uint8Array = emptyBytes
+  #bytes: Uint8Array = emptyBytes
+  #position = 0
+
+  push(bytes: Uint8Array): void {
+    const rest = this.#bytes.length - this.#position
+    this.#bytes = rest === 0 ? bytes : concatBytes([this.#bytes.subarray(this.#position), bytes])
+    this.#position = 0
+  }
+
+  /** True: a frame was read. Throws ConnectionFault when its length is above the limit. */
+  next(): boolean {
+    const bytes = this.#bytes
+    const start = this.#position
+    if (bytes.length - start < frameHeaderBytes) return this.#wait()
+    const [a, b, c] = [bytes[start], bytes[start + 1], bytes[start + 2]]
+    const length = ((a as number) << 16) | ((b as number) << 8) | (c as number)
+    this.type = bytes[start + 3] as number
+    this.flags = bytes[start + 4] as number
+    this.streamId = readU31(bytes, start + 5)
+    if (length > frameBytesMax) {
+      throw new ConnectionFault(http2Error.frameSizeError, `a frame of ${length} bytes`)
+    }
+    const end = start + frameHeaderBytes + length
+    if (bytes.length < end) return this.#wait()
+    this.payload = bytes.subarray(start + frameHeaderBytes, end)
+    this.#position = end
+    return true
+  }
+
+  /** What is left is at most one frame: it must not keep a large read alive. */
+  #wait(): false {
+    this.payload = emptyBytes
+    if (this.#position > 0) {
+      this.#bytes = this.#bytes.slice(this.#position)
+      this.#position = 0
+    }
+    return false
+  }
+}

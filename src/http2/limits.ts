@@ -1,0 +1,38 @@
+/** What one connection may cost. Each is checked before anything is kept or answered. */
+export interface Http2Limits {
+  /** Streams open at a time; a further one is refused, and the client may try it again. */
+  readonly streamCountMax: number
+  /** Bytes of a header list, each field counted with 32 bytes of its own; and of the block that carries it. */
+  readonly headerBytesMax: number
+  /** Bytes the client may send ahead, in one stream and in all of them. At least 65,535, where every connection begins. */
+  readonly streamWindowBytes: number
+  readonly connectionWindowBytes: number
+  /** Streams that end by a reset of either side: so many at once, and so many a second for ever. */
+  readonly resetCountBurst: number
+  readonly resetCountPerSecond: number
+  /** Frames that only ask for an answer, or carry nothing: so many at once, and so many a second for ever. */
+  readonly idleFrameCountBurst: number
+  readonly idleFrameCountPerSecond: number
+}
+
+/** So many at once, so many a second for ever. */
+export class TokenBucket {
+  readonly #burst: number
+  readonly #perMs: number
+  #tokens: number
+  #filledMs: number | undefined
+
+  constructor(burst: number, perSecond: number) {
+    this.#burst = burst
+    this.#perMs = perSecond / 1000
+    this.#tokens = burst
+  }
+
+  /** False: that was too much. */
+  take(nowMs: number): boolean {
+    const elapsedMs = Math.max(0, nowMs - (this.#filledMs ?? nowMs))
+    this.#filledMs = nowMs
+    this.#tokens = Math.min(this.#burst, this.#tokens + elapsedMs * this.#perMs) - 1
+    return this.#tokens >= 0
+  }
+}

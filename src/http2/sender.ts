@@ -1,0 +1,148 @@
+import { RingQueue } from '../base/index.ts'
+import { type HeaderList, HpackEncoder } from '../hpack/index.ts'
+import { ConnectionFault, StreamFault } from './faults.ts'
+import { frameBytesMax, http2Error, initialWindowBytes, windowBytesMax } from './frame.ts'
+import { OutgoingFrames } from './outgoing-frames.ts'
+import type { ServerStream } from './stream.ts'
+
+/** So much may wait between here and the network; the rest waits in its streams. */
+const outputBytesMax = 256 * 1024
+
+export interface SenderEvents {
+  /** There is something to take. */
+  output(): void
+  /** The last frame of an answer is on its way. */
+  localEnded(stream: ServerStream): void
+}
+
+/**
+ * The way of answers: windows and network decide when a stream's bytes leave. What fits leaves at once, in the order of
+ * the calls; what does not waits in its stream, and the streams take turns, a frame each.
+ */
+export class Sender {
+  readonly output: OutgoingFrames = new OutgoingFrames()
+  readonly #encoder = new HpackEncoder()
+  readonly #events: SenderEvents
+  /** Streams with something to send. An open one is in it once; one that has closed leaves it with its turn. */
+  readonly #queue: RingQueue<ServerStream>
+  #window = initialWindowBytes
+  #streamWindowBytes = initialWindowBytes
+  #isBlocked = false
+
+  constructor(streamCountMax: number, events: SenderEvents) {
+    this.#queue = new RingQueue(2 * streamCountMax)
+    this.#events = events
+  }
+
+  /** The window that a new stream begins with. */
+  get streamWindowBytes(): number {
+    return this.#streamWindowBytes
+  }
+
+  allowTable(bytes: number): void {
+    this.#encoder.allowTable(bytes)
+  }
+
+  /** The network takes no more for now. */
+  block(): void {
+    this.#isBlocked = true
+  }
+
+  unblock(): void {
+    this.#isBlocked = false
+    this.pump()
+  }
+
+  headers(stream: ServerStream, headers: HeaderList, isConstant: boolean, isEnd: boolean): void {
+    const block = isConstant ? this.#encoder.encodeConstant(headers) : this.#encoder.encode(headers)
+    this.output.headers(stream.id, block, isEnd)
+    if (isEnd) this.#events.localEnded(stream)
+  }
+
+  /** The stream has more to send than before. */
+  pending(stream: ServerStream): void {
+    if (!stream.isQueued) {
+      this.#write(stream, Number.POSITIVE_INFINITY)
+      this.#enqueue(stream)
+    }
+    if (this.output.size > 0) this.#events.output()
+  }
+
+  /** Sends what windows and network allow. */
+  pump(): void {
+    // Until everybody had a turn in which nobody could send: then it is the connection's window that is closed.
+    let idleCount = 0
+    while (this.#mayWrite && idleCount < this.#queue.size) {
+      const stream = this.#queue.shift() as ServerStream
+      stream.isQueued = false
+      const { size } = this.output
+      this.#write(stream, 1)
+      idleCount = this.output.size > size ? 0 : idleCount + 1
+      this.#enqueue(stream)
+      stream.drained()
+    }
+    if (this.output.size > 0) this.#events.output()
+  }
+
+  /** Section 6.9.1. */
+  grow(increment: number): void {
+    if (increment === 0) throw new ConnectionFault(http2Error.protocolError, 'a window grows by nothing')
+    this.#window += increment
+    if (this.#window > windowBytesMax) throw beyondWindow()
+    this.pump()
+  }
+
+  growStream(stream: ServerStream, increment: number): void {
+    if (increment === 0) throw new StreamFault(http2Error.protocolError, stream, 'a window grows by nothing')
+    stream.sendWindow += increment
+    if (stream.sendWindow > windowBytesMax) {
+      throw new StreamFault(http2Error.flowControlError, stream, 'a window beyond 2^31 - 1')
+    }
+    this.#enqueue(stream)
+    this.pump()
+  }
+
+  /** The peer's INITIAL_WINDOW_SIZE moves all windows, below zero even (section 6.9.2). */
+  moveStreamWindows(bytes: number, streams: Iterable<ServerStream>): void {
+    if (bytes > windowBytesMax) throw beyondWindow()
+    const difference = bytes - this.#streamWindowBytes
+    this.#streamWindowBytes = bytes
+    for (const stream of streams) {
+      stream.sendWindow += difference
+      if (stream.sendWindow > windowBytesMax) throw beyondWindow()
+      this.#enqueue(stream)
+    }
+  }
+
+  get #mayWrite(): boolean {
+    return !this.#isBlocked && this.output.size < outputBytesMax
+  }
+
+  #enqueue(stream: ServerStream): void {
+    if (stream.isQueued || stream.isClosed) return
+    const canSend = stream.pendingBytes > 0 && stream.sendWindow > 0
+    const canEnd = stream.pendingBytes === 0 && stream.ending !== undefined && !stream.isLocalEnded
+    if (!canSend && !canEnd) return
+    stream.isQueued = true
+    this.#queue.push(stream)
+  }
+
+  #write(stream: ServerStream, frameCountMax: number): void {
+    if (stream.isClosed || !this.#mayWrite) return
+    for (let count = 0; count < frameCountMax && stream.pendingBytes > 0; count++) {
+      const room = Math.min(stream.sendWindow, this.#window, frameBytesMax)
+      if (room <= 0 || !this.#mayWrite) return
+      const piece = stream.takePending(room)
+      stream.sendWindow -= piece.length
+      this.#window -= piece.length
+      this.output.data(stream.id, piece, false)
+    }
+    const { ending } = stream
+    if (ending === undefined || stream.pendingBytes > 0 || stream.isLocalEnded) return
+    this.headers(stream, ending.trailers, ending.isConstant, true)
+  }
+}
+
+function beyondWindow(): ConnectionFault {
+  return new ConnectionFault(http2Error.flowControlError, 'a window beyond 2^31 - 1')
+}
