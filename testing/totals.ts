@@ -48,18 +48,20 @@ export function addToTotals(name: string, addition: Addition, path: string = tot
   return totals.rows[name] as Row
 }
 
-/** Adds a run of now and of this tree. */
-export function countRun(name: string, figures: Figures, path: string = totalsPath): void {
-  countRuns({ [name]: figures }, path)
+/** Adds a run of now and of this tree; `next` is where the next one begins. */
+export function countRun(name: string, figures: Figures, next?: number): void {
+  addToTotals(name, { ...now(), figures, ...(next === undefined ? {} : { next }) })
 }
 
 /** Adds one run of several rows: the tree is looked at before the file, which is part of it, changes. */
 export function countRuns(rows: Readonly<Record<string, Figures>>, path: string = totalsPath): void {
+  const when = now()
+  for (const [name, figures] of Object.entries(rows)) addToTotals(name, { ...when, figures }, path)
+}
+
+function now(): Pick<Addition, 'commit' | 'date'> {
   const { commit, dirty } = describeCommit()
-  const date = new Date().toISOString().slice(0, 10)
-  for (const [name, figures] of Object.entries(rows)) {
-    addToTotals(name, { figures, commit: dirty ? `${commit} (changed)` : commit, date }, path)
-  }
+  return { commit: dirty ? `${commit} (changed)` : commit, date: new Date().toISOString().slice(0, 10) }
 }
 
 /** What the file holds; without a file, no rows. */

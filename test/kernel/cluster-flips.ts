@@ -6,7 +6,7 @@ import { eventually } from '../processes/harness.ts'
 import { type ByteClasses, logClasses, type Stretch, snapshotClasses, storeClasses } from './byte-classes.ts'
 import { flipBit } from './flip-bit.ts'
 import { contradictions } from './history.ts'
-import { type Lab, type SweepResult, untilMsOf } from './lab.ts'
+import { isOver, type Lab, type SweepResult, untilMsOf } from './lab.ts'
 import { Refused } from './life.ts'
 import { observe } from './observe.ts'
 import { endTrio, isLikeTheOther, startTrio, type Trio } from './trio.ts'
@@ -25,7 +25,7 @@ export async function sweepClusterFlips(lab: Lab): Promise<SweepResult> {
   const counts = { flips: 0, refused: 0, agrees: 0, crashed: 0, silent: 0 }
   const problems: string[] = []
   await trio.life.grow('first')
-  while (counts.flips < flipsComplete && (counts.flips === 0 || performance.now() < untilMs)) {
+  while (counts.flips < flipsComplete && (counts.flips === 0 || !isOver(untilMs))) {
     await live(trio, counts.flips)
     await trio.follower.end('SIGKILL')
     const { what, file, at, bit } = drawFlip(trio.follower.directory, random)
@@ -36,7 +36,7 @@ export async function sweepClusterFlips(lab: Lab): Promise<SweepResult> {
     if (options.isVerbose) console.log(`  ${what}: ${outcome} ${text.slice(0, 150)}`)
   }
   await endTrio(trio)
-  return { name: 'cluster-flips', counts, problems }
+  return { name: 'cluster-flips', counts, problems, next: options.seed + 1 }
 }
 
 async function live({ life }: Trio, round: number): Promise<void> {
@@ -60,7 +60,7 @@ async function meet(trio: Trio, change: () => void): Promise<{ outcome: Outcome;
     change()
     follower.start()
     try {
-      await eventually('an end or the same state', () => isOver(trio), answerDeadlineMs)
+      await eventually('an end or the same state', () => hasEndedOrAgrees(trio), answerDeadlineMs)
     } catch (error) {
       return { outcome: 'silent', text: String(error) }
     }
@@ -82,7 +82,7 @@ async function meet(trio: Trio, change: () => void): Promise<{ outcome: Outcome;
   }
 }
 
-async function isOver(trio: Trio): Promise<true | undefined> {
+async function hasEndedOrAgrees(trio: Trio): Promise<true | undefined> {
   return trio.follower.isRunning ? await isLikeTheOther(trio) : true
 }
 

@@ -1,81 +1,186 @@
-// Kill at every call: the process dies just before, or just after, the n-th call of its life that changes a file of
-// its directory, for every n. What it left is what a dying program leaves; the next start must make sense of it.
-import { cpSync, rmSync } from 'node:fs'
+// Kill at every call that changes a file of the directory. What a process leaves that dies between two such calls is the
+// directory as it is then, for no process holds back what it wrote. So one life is stopped before each of its calls and
+// its directory copied there, and each copy must make sense to the next start: every place to die, quickly. Real kills,
+// just before or just after the n-th call of a life of their own, are tried as long as the time lasts, and what they
+// leave has to look like the copy of that place.
+import { cpSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { SeededRandom } from '../../src/base/index.ts'
 import { freePorts, type ProcessNode } from '../processes/harness.ts'
-import { type Action, boundaryOf, Interposer } from './interposer.ts'
+import type { History } from './history.ts'
+import { boundaryOf, Interposer } from './interposer.ts'
 import {
   inParallel,
   type Lab,
   type Prepared,
   prepareLives,
-  type SweepOptions,
   type SweepResult,
   untilMsOf,
   verify,
 } from './lab.ts'
 import { Life, NodeEnded, newNode, phases } from './life.ts'
+import type { WorkerOpener } from './opener.ts'
+import { choosePoints, nextPlace, type Point, pointName } from './points.ts'
+import { liveInSteps } from './steps.ts'
 import { compareWithStrace } from './strace.ts'
 
 /** Lives differ a little in length: their timers. The points behind the longest are not reached. */
 const beyond = 1.1
+/** Of the time of a sweep; the rest is for real kills. */
+const copiesShare = 0.75
+/** Copies that made no sense to a start stay, for a look at them: the first ones. */
+const keptMax = 5
+const keptDirectory = join(tmpdir(), 'quorate-bad-recoveries')
 
-export interface Point {
-  readonly phase: number
-  readonly at: number
-  readonly action: Action
-  /** What stood there in the life that was counted; in another one it may be a neighbour. */
-  readonly call: string
+/** A place of a life just before a call: what a death there leaves, and what was acknowledged by then. */
+interface Copy extends Point {
+  readonly directory: string
+  readonly history: History
 }
 
-export function pointName({ phase, at, action }: Point): string {
-  return `${phases[phase]?.name}:${at}:${action}`
+/** A life: how many calls it made, and its copies: two threads may call at once, and then two calls have one. */
+interface Recorded {
+  readonly calls: number
+  readonly copies: readonly Copy[]
+}
+
+interface Sweep {
+  readonly lab: Lab
+  readonly prepared: readonly Prepared[]
+  readonly slots: readonly Slot[]
+  readonly counts: Record<'copies' | 'kills' | 'compared' | 'bad recoveries', number>
+  readonly kinds: Set<string>
+  readonly problems: string[]
 }
 
 export async function sweepCrashes(lab: Lab): Promise<SweepResult> {
   const { options } = lab
   const prepared = await prepareLives(lab)
   const slots = await makeSlots(lab, options.jobs)
-  const all: Point[] = []
-  let boundaries = 0
-  for (const phase of phases.keys()) {
-    const { calls, oddity } = await liveUntil(slots[0] as Slot, prepared, {
-      phase,
-      at: 0,
-      action: 'nothing',
-      call: '',
-    })
-    if (oddity !== undefined) throw new Error(`an undisturbed life: ${oddity}`)
-    boundaries += calls.length
-    for (let at = 1; at <= Math.ceil(calls.length * beyond); at++) {
-      for (const action of ['kill-before', 'kill-after'] as const)
-        all.push({ phase, at, action, call: calls[at - 1] ?? '' })
-    }
-  }
-  const chosen = choosePoints(all, options, pointName)
+  const counts = { copies: 0, kills: 0, compared: 0, 'bad recoveries': 0 }
   const problems = await compareWithStrace(slots[0] as Slot, prepared, lab.makeDirectory('strace'))
-  const kinds = new Set<string>()
-  let swept = 0
-  let bad = 0
-  await inParallel(chosen, options.jobs, untilMsOf(options), async (point, worker) => {
+  const sweep: Sweep = { lab, prepared, slots, counts, kinds: new Set(), problems }
+  const lives: Recorded[] = []
+  for (const phase of phases.keys()) lives.push(await recordLife(sweep, phase))
+  const recordedMs = performance.now()
+  const untilMs = untilMsOf(options)
+  await openCopies(
+    sweep,
+    lives.flatMap(({ copies }) => copies),
+    recordedMs + (untilMs - recordedMs) * copiesShare,
+  )
+  const next = await killForReal(sweep, lives, untilMs)
+  const calls = lives.reduce((sum, life) => sum + life.calls, 0)
+  return { name: 'crash', counts, facts: { calls, kinds: sweep.kinds.size }, problems, next }
+}
+
+/** One life that is stopped before each of its calls. */
+async function recordLife({ lab, prepared, slots }: Sweep, phase: number): Promise<Recorded> {
+  const { life, interposer } = beginPhase(slots[0] as Slot, prepared[phase])
+  const base = lab.makeDirectory(`copies-${phase}`)
+  const copies: Copy[] = []
+  await liveInSteps({ life, interposer, phase, next: (at) => at + 1 }, (at) => {
+    const directory = join(base, `${at}`)
+    cpSync(life.node.directory, directory, { recursive: true })
+    const call = interposer.calls()[at - 1] ?? ''
+    const history = structuredClone(life.history)
+    copies.push({ phase, at, action: 'stop-before', call, directory, history })
+  })
+  const calls = interposer.count
+  interposer.close()
+  life.node.environment = {}
+  return { calls, copies }
+}
+
+async function openCopies(sweep: Sweep, copies: readonly Copy[], untilMs: number): Promise<void> {
+  const { lab, slots, counts } = sweep
+  const openers = lab.makeOpeners()
+  const chosen = choosePoints(copies, lab.options, pointName)
+  await inParallel(chosen, lab.options.jobs, untilMs, async ({ point: copy }, worker) => {
+    counts.copies++
+    // The start writes, and real kills are compared with the copy as it is.
+    const directory = `${copy.directory}.opened`
+    cpSync(copy.directory, directory, { recursive: true })
+    const node = newNode(directory, (slots[worker] as Slot).ports)
+    judge(sweep, copy, copy.call, await verify(node, copy.history, openers[worker] as WorkerOpener))
+    rmSync(directory, { recursive: true })
+  })
+  for (const opener of openers) opener.end()
+}
+
+/** Returns where the next run goes on. */
+async function killForReal(sweep: Sweep, lives: readonly Recorded[], untilMs: number): Promise<number> {
+  const { lab, prepared, slots, counts, problems } = sweep
+  const points = lives.flatMap(({ calls, copies }, phase) =>
+    Array.from({ length: Math.ceil(calls * beyond) }, (_, i) => ({ phase, at: i + 1 })).flatMap((place) =>
+      (['kill-before', 'kill-after'] as const).map((action) => ({
+        ...place,
+        action,
+        call: copies.find(({ at }) => at === place.at)?.call ?? '',
+      })),
+    ),
+  )
+  const chosen = choosePoints(points, lab.options, pointName)
+  const taken = await inParallel(chosen, lab.options.jobs, untilMs, async ({ point }, worker) => {
     const slot = slots[worker] as Slot
     const { calls, isReached, life, oddity } = await liveUntil(slot, prepared, point)
     if (oddity !== undefined) problems.push(`${pointName(point)}: ${oddity}`)
     if (!isReached) return
-    swept++
-    const last = calls[point.at - 1] ?? ''
-    kinds.add(boundaryOf(last))
-    const found = await verify(slot.node, life.history)
-    if (found.length > 0) bad++
-    for (const problem of found) problems.push(`${pointName(point)} (${last}): ${problem}`)
+    counts.kills++
+    const copy = copyOf(lives[point.phase]?.copies ?? [], point, calls)
+    if (copy !== undefined) {
+      counts.compared++
+      const [killed, copied] = [filesOf(slot.node.directory), filesOf(copy.directory)]
+      if (killed !== copied) problems.push(`${pointName(point)}: it left ${killed}, its copy is ${copied}`)
+    }
+    judge(sweep, point, calls[point.at - 1] ?? '', await verify(slot.node, life.history))
   })
-  const counts = { calls: boundaries, points: swept, kinds: kinds.size, 'bad recoveries': bad }
-  return { name: 'crash', counts, problems }
+  return nextPlace(chosen, taken)
+}
+
+function judge(sweep: Sweep, point: Point | Copy, call: string, found: readonly string[]): void {
+  sweep.kinds.add(boundaryOf(call))
+  if (found.length === 0) return
+  sweep.counts['bad recoveries']++
+  for (const problem of found) sweep.problems.push(`${pointName(point)} (${call}): ${problem}`)
+  if (!('directory' in point) || sweep.counts['bad recoveries'] > keptMax) return
+  const kept = join(keptDirectory, pointName(point).replaceAll(':', '-'))
+  cpSync(point.directory, kept, { recursive: true })
+  sweep.problems.push(`${pointName(point)}: its directory is kept in ${kept}`)
+}
+
+/** The copy of the place of a real kill, where that life had called the same until there as the copied one. */
+function copyOf(copies: readonly Copy[], { at, action }: Point, calls: readonly string[]): Copy | undefined {
+  const place = action === 'kill-before' ? at : at + 1
+  const copy = copies.find((candidate) => candidate.at === place)
+  const before = copies.filter((candidate) => candidate.at < place).map(({ call }) => boundaryOf(call))
+  const isSameLife =
+    before.join('\n') ===
+    calls
+      .slice(0, place - 1)
+      .map(boundaryOf)
+      .join('\n')
+  return isSameLife ? copy : undefined
+}
+
+/** Their names and sizes. */
+function filesOf(directory: string): string {
+  return (
+    readdirSync(directory, { recursive: true, encoding: 'utf8' })
+      .map((name) => ({ name, stat: statSync(join(directory, name)) }))
+      .filter(({ stat }) => stat.isFile())
+      // A lock says which process holds it, in as many digits as that takes.
+      .map(({ name, stat }) =>
+        name.startsWith('lock') ? boundaryOf(name) : `${boundaryOf(name)} ${stat.size}`,
+      )
+      .sort()
+      .join(', ')
+  )
 }
 
 /** A place to live in: one directory and its ports, one life at a time. */
 export interface Slot {
+  readonly ports: readonly number[]
   readonly library: string
   readonly control: string
   readonly node: ProcessNode
@@ -85,8 +190,9 @@ export async function makeSlots(lab: Lab, count: number): Promise<Slot[]> {
   const ports = await freePorts(3 * count)
   return Array.from({ length: count }, (_, i) => {
     const base = lab.makeDirectory(`slot-${i}`)
-    const node = newNode(join(base, 'n1'), ports.slice(3 * i, 3 * i + 3))
-    return { library: lab.library, control: join(base, 'control'), node }
+    const own = ports.slice(3 * i, 3 * i + 3)
+    const node = newNode(join(base, 'n1'), own)
+    return { ports: own, library: lab.library, control: join(base, 'control'), node }
   })
 }
 
@@ -125,19 +231,4 @@ export function beginPhase(slot: Slot, state: Prepared | undefined): { life: Lif
   // One thread of the pool: the order of calls is then nearly the same in every life.
   node.environment = { ...interposer.environment, UV_THREADPOOL_SIZE: '1' }
   return { life: new Life(node, structuredClone(state.history)), interposer }
-}
-
-/** All of them in an order that the seed decides, or those that were asked for by name or call. */
-export function choosePoints<Any extends Point>(
-  all: readonly Any[],
-  { seed, point: name, call }: SweepOptions,
-  nameOf: (point: Any) => string,
-): Any[] {
-  const random = new SeededRandom(seed)
-  return all
-    .filter((point) => name === undefined || nameOf(point).startsWith(name))
-    .filter((point) => call === undefined || new RegExp(call).test(point.call))
-    .map((point) => ({ point, order: random.nextU32() }))
-    .sort((left, right) => left.order - right.order)
-    .map(({ point }) => point)
 }

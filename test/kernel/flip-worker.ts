@@ -3,17 +3,12 @@
 import { cpSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { pathToFileURL } from 'node:url'
 import type { Entry } from '../../src/raft/index.ts'
 import { flipBit } from './flip-bit.ts'
+import { base, server } from './product.ts'
 
-const tree = process.env.FLIP_TREE ?? join(import.meta.dirname, '../..')
-const load = async <Module>(path: string): Promise<Module> =>
-  (await import(pathToFileURL(join(tree, path)).href)) as Module
-const { configFromFlags, parseFlags, realWorld, startServer } =
-  await load<typeof import('../../src/server/index.ts')>('src/server/index.ts')
-const { crc32c, isQuorateError } = await load<typeof import('../../src/base/index.ts')>('src/base/index.ts')
-
+const { configFromFlags, parseFlags, realWorld, startServer } = server
+const { crc32c, isQuorateError } = base
 const readBytesMax = 1 << 20
 const settleMs = 5_000
 const pollMs = 5
@@ -68,14 +63,14 @@ async function open(directory: string, flags: readonly string[], applied: number
     failure = error
   }
   try {
-    const server = await startServer({ ...config, ...nowhere }, { failed }, world)
+    const opened = await startServer({ ...config, ...nowhere }, { failed }, world)
     try {
-      await settled(server, applied)
-      const state = await describe(server)
+      await settled(opened, applied)
+      const state = await describe(opened)
       if (failure !== undefined) throw failure
-      return { how: 'open', state, applied: server.core.appliedIndex, isNoticed: noticed.length > 0 }
+      return { how: 'open', state, applied: opened.core.appliedIndex, isNoticed: noticed.length > 0 }
     } finally {
-      await server.stop()
+      await opened.stop()
     }
   } catch (error) {
     const code = isQuorateError(error) ? error.code : 'uncaught'

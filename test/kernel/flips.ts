@@ -1,8 +1,7 @@
 // One bit changed in a data directory that nobody has open, in each class of bytes in turn. A single node must refuse it,
 // or repair it, or not care: state, history, log and hard state as without the change. Anything else is a silent acceptance.
 import { type ChildProcess, fork } from 'node:child_process'
-import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { cpSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { SeededRandom } from '../../src/base/index.ts'
 import { eventually, freePorts } from '../processes/harness.ts'
@@ -32,9 +31,7 @@ interface Ground {
 
 export async function sweepFlips(lab: Lab): Promise<SweepResult> {
   const { options } = lab
-  // The disk does not matter here: nothing is cut off or lost, and memory is quick.
-  const memory = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'quorate-flips-'))
-  lab.onEnd(() => rmSync(memory, { recursive: true, force: true }))
+  const memory = lab.makeDirectory('grounds')
   const grounds = await prepareGrounds(lab, memory)
   const workers = Array.from({ length: options.jobs }, (_, i) => new FlipWorker(join(memory, `worker-${i}`)))
   lab.onEnd(() => {
@@ -71,7 +68,7 @@ export async function sweepFlips(lab: Lab): Promise<SweepResult> {
     }
   })
   for (const worker of workers) worker.close()
-  return { name: 'flips', counts: report(tallies), problems }
+  return { name: 'flips', counts: report(tallies), problems, next: options.seed + 1 }
 }
 
 interface FlipPoint extends Stretch {
@@ -209,10 +206,6 @@ interface Crash {
 }
 
 function start(): ChildProcess {
-  const tree = process.env.QUORATE_TREE
-  return fork(join(import.meta.dirname, 'flip-worker.ts'), {
-    // lmdb writes about what it finds to the standard error.
-    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
-    env: { ...process.env, ...(tree === undefined ? {} : { FLIP_TREE: tree }) },
-  })
+  // lmdb writes about what it finds to the standard error.
+  return fork(join(import.meta.dirname, 'flip-worker.ts'), { stdio: ['ignore', 'ignore', 'ignore', 'ipc'] })
 }

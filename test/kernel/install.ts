@@ -2,13 +2,13 @@
 // changes a file. Then it is started again as it is, must come to the state of the others by itself, and is left behind
 // again for the next point. The other two serve all the time.
 import { join } from 'node:path'
-import { SeededRandom } from '../../src/base/index.ts'
 import { eventually, type ProcessNode } from '../processes/harness.ts'
 import { contradictions } from './history.ts'
 import { type Action, boundaryOf, Interposer } from './interposer.ts'
-import { type Lab, type SweepResult, untilMsOf } from './lab.ts'
+import { inParallel, type Lab, type SweepResult, untilMsOf } from './lab.ts'
 import { Refused } from './life.ts'
 import { observe } from './observe.ts'
+import { choosePoints, nextPlace } from './points.ts'
 import { endTrio, isLikeTheOther, startTrio, type Trio } from './trio.ts'
 
 const agreeDeadlineMs = 60_000
@@ -28,31 +28,30 @@ export async function sweepInstalls(lab: Lab): Promise<SweepResult> {
   const { calls, problems: first } = await visit(lab, trio, 0, 'nothing')
   const problems = [...first]
   const points = (['kill-before', 'kill-after'] as const).flatMap((action) =>
-    Array.from({ length: Math.ceil(calls.length * beyond) }, (_, i) => ({ action, at: i + 1 })),
+    Array.from({ length: Math.ceil(calls.length * beyond) }, (_, i) => {
+      return { action, at: i + 1, call: calls[i] ?? '' }
+    }),
   )
-  const random = new SeededRandom(options.seed)
-  const chosen = points
-    .filter(({ at, action }) => options.point === undefined || options.point === `install:${at}:${action}`)
-    .map((point) => ({ ...point, order: random.nextU32() }))
-    .sort((left, right) => left.order - right.order)
+  const chosen = choosePoints(points, options, ({ at, action }) => `install:${at}:${action}`)
   const kinds = new Set<string>()
   let swept = 0
   let bad = 0
-  for (const { at, action } of chosen) {
-    if (performance.now() > untilMs) break
+  const taken = await inParallel(chosen, 1, untilMs, async ({ point: { at, action } }) => {
     const found = await visit(lab, trio, at, action)
-    if (!found.isReached) continue
+    if (!found.isReached) return
     swept++
     const call = found.calls[at - 1] ?? ''
     kinds.add(boundaryOf(call))
     if (found.problems.length > 0) bad++
     for (const problem of found.problems) problems.push(`install:${at}:${action} (${call}): ${problem}`)
-  }
+  })
   await endTrio(trio)
   return {
     name: 'install',
-    counts: { calls: calls.length, points: swept, kinds: kinds.size, 'bad recoveries': bad },
+    counts: { points: swept, 'bad recoveries': bad },
+    facts: { calls: calls.length, kinds: kinds.size },
     problems,
+    next: nextPlace(chosen, taken),
   }
 }
 

@@ -21,7 +21,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { nothing, kill_before, kill_after, stop_before, fail_once, fail_always, half_once };
+enum { nothing, kill_before, kill_after, stop_before, fail_once, fail_always, half_once, half_then_fail };
 enum { trace_bytes = 1 << 20 };
 
 struct control {
@@ -72,10 +72,13 @@ static int arrive(const char *name, const char *path) {
   uint64_t number = atomic_fetch_add(&control->count, 1) + 1;
   trace(name, path);
   uint64_t at = control->at;
-  if (at == 0 || number < at || (number > at && action != fail_always)) return nothing;
+  if (at == 0 || number < at) return nothing;
+  if (number > at && action != fail_always && !(action == half_then_fail && number == at + 1)) return nothing;
   atomic_fetch_add(&control->fired, 1);
+  if (action == half_then_fail) return number == at ? half_once : fail_once;
   if (action == kill_before) kill(getpid(), SIGKILL);
-  if (action == stop_before) kill(getpid(), SIGSTOP);
+  // To this thread: sent to the process, another one might take it, and this one would make its call meanwhile.
+  if (action == stop_before) syscall(SYS_tgkill, getpid(), (pid_t)syscall(SYS_gettid), SIGSTOP);
   return action;
 }
 

@@ -12,6 +12,7 @@ const actions = [
   'fail-once',
   'fail-always',
   'half-once',
+  'half-then-fail',
 ] as const
 export type Action = (typeof actions)[number]
 

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
+import { countRun, readTotals, totalsPath } from '../../testing/totals.ts'
 import { Arguments } from '../support/arguments.ts'
 import { sweepClusterFlips } from './cluster-flips.ts'
 import { sweepCrashes } from './crash.ts'
@@ -11,32 +12,75 @@ import { sweepDisks } from './disks.ts'
 import { sweepErrors } from './errors.ts'
 import { sweepFlips } from './flips.ts'
 import { sweepInstalls } from './install.ts'
-import { Lab, type SweepOptions, type SweepResult } from './lab.ts'
+import { endSoon, Lab, type SweepOptions, type SweepResult } from './lab.ts'
 import { sweepPowerCuts } from './power-cut.ts'
 
-const sweeps: Readonly<
-  Record<string, { run(lab: Lab): Promise<SweepResult>; share: number; about: string }>
-> = {
-  crash: { run: sweepCrashes, share: 4, about: 'kill before and after every call that changes a file' },
-  errors: { run: sweepErrors, share: 4, about: 'EIO, ENOSPC and half writes at every such call' },
+interface Sweep {
+  run(lab: Lab): Promise<SweepResult>
+  /** Its files. Memory is as good where it does not matter what the medium does: a power cut is one of an image. */
+  readonly where: 'disk' | 'memory'
+  /** Points in a circle, on which a run goes on where the one before ended, or drawn ones, with the next seed. */
+  readonly points: 'circle' | 'drawn'
+  /** Of the time. */
+  readonly share: number
+  readonly about: string
+}
+
+const sweeps: Readonly<Record<string, Sweep>> = {
+  crash: {
+    run: sweepCrashes,
+    where: 'memory',
+    points: 'circle',
+    share: 4,
+    about: 'die at every call that changes a file',
+  },
+  errors: {
+    run: sweepErrors,
+    where: 'memory',
+    points: 'circle',
+    share: 4,
+    about: 'EIO, ENOSPC and half writes at every such call',
+  },
   install: {
     run: sweepInstalls,
+    where: 'disk',
+    points: 'circle',
     share: 2,
     about: 'kill a follower that takes in a snapshot at every such call',
   },
-  cuts: { run: sweepPowerCuts, share: 4, about: 'power cuts: copies of a mounted ext4 image at such calls' },
-  flips: { run: sweepFlips, share: 3, about: 'one bit changed in each class of bytes of a directory' },
-  'cluster-flips': { run: sweepClusterFlips, share: 2, about: 'one bit changed on one of three nodes' },
+  cuts: {
+    run: sweepPowerCuts,
+    where: 'memory',
+    points: 'drawn',
+    share: 4,
+    about: 'power cuts: copies of a mounted ext4 image at such calls',
+  },
+  flips: {
+    run: sweepFlips,
+    where: 'memory',
+    points: 'drawn',
+    share: 3,
+    about: 'one bit changed in each class of bytes of a directory',
+  },
+  'cluster-flips': {
+    run: sweepClusterFlips,
+    where: 'disk',
+    points: 'drawn',
+    share: 2,
+    about: 'one bit changed on one of three nodes',
+  },
   disks: {
     run: sweepDisks,
+    where: 'disk',
+    points: 'drawn',
     share: 2,
     about: 'full, hung and slow disks, and a sync that fails in the kernel',
   },
 }
 
-const usage = `npm run kernel -- [--only NAME,...] [--all] [--minutes N] [--seed S] [--jobs N] [--tree DIR] [--json FILE]
+const usage = `npm run kernel -- [--only NAME,...] [--all] [--minutes N] [--seed S] [--totals] [--tree DIR]
   --only      of ${Object.keys(sweeps).join(', ')}
-  --minutes   for all sweeps together (default 4); each takes what it can, in an order that the seed decides
+  --minutes   for all sweeps together (default 4); each takes what it can, from a place that the seed decides
   --all       every point of every sweep, however long it takes
   --seed      default: from the commit
   --jobs      how many nodes live at a time (default: processors)
@@ -44,7 +88,9 @@ const usage = `npm run kernel -- [--only NAME,...] [--all] [--minutes N] [--seed
   --call      of crash and errors all points at calls like this: 'pwritev? wal/.*wal$'
   --tree      the processes run the sources of another tree
   --verbose   what became of every kind of point
+  --totals    begins where the run before ended, and adds what this one did to ${totalsPath}
   --json      totals go there
+SIGTERM ends it when the points that run have ended, with its sums.
 Needs Linux and root, and the Debian packages gcc, libc6-dev, strace, e2fsprogs, mount, util-linux, iproute2.
 
 ${Object.entries(sweeps)
@@ -52,6 +98,8 @@ ${Object.entries(sweeps)
   .join('\n')}`
 
 const tools = ['cc', 'strace', 'mkfs.ext4', 'e2fsck', 'losetup', 'mount', 'fsfreeze', 'unshare', 'ip']
+/** Before it come the seeds that people choose by hand. */
+const firstEver = 1_000_000
 const insideVariable = 'KERNEL_SWEEPS_INSIDE'
 
 async function main(): Promise<number> {
@@ -59,14 +107,15 @@ async function main(): Promise<number> {
   const names = given.list('only', Object.keys(sweeps).join(','))
   const minutes = given.number('minutes', 4)
   const isComplete = given.flag('all')
+  const seed = given.number('seed', seedOfCommit())
   const options = {
-    seed: given.number('seed', seedOfCommit()),
     isComplete,
     jobs: given.number('jobs', availableParallelism()),
     point: given.maybe('point'),
     call: given.maybe('call'),
     isVerbose: given.flag('verbose'),
   }
+  const isCounted = given.flag('totals')
   const tree = given.maybe('tree')
   const json = given.maybe('json')
   given.refuseUnknown()
@@ -78,39 +127,56 @@ async function main(): Promise<number> {
     return 2
   }
   if (process.env[insideVariable] === undefined) return await runInside()
-  console.log(
-    `seed ${options.seed}, ${isComplete ? 'every point' : `${minutes} minutes`}, ${options.jobs} at a time`,
-  )
+  console.log(`seed ${seed}, ${isComplete ? 'every point' : `${minutes} minutes`}, ${options.jobs} at a time`)
   const shares = names.reduce((sum, name) => sum + (sweeps[name]?.share ?? 0), 0)
   const totals: Record<string, unknown> = {}
   let failed = 0
   for (const name of names) {
     const share = sweeps[name]?.share ?? 0
     const seconds = (minutes * 60 * share) / shares
-    const result = await runSweep(name, { ...options, seconds })
-    totals[name] = result.counts
+    const result = await runSweep(name, {
+      ...options,
+      ...(isCounted ? goOn(name) : { seed, from: 0 }),
+      seconds,
+    })
+    totals[name] = { ...result.counts, ...result.facts }
+    if (isCounted) {
+      const failures = result.problems.length
+      countRun(rowOf(name), { ...result.counts, failures }, result.next)
+    }
     if (result.problems.length > 0) failed++
   }
-  if (json !== undefined)
-    writeFileSync(json, `${JSON.stringify({ seed: options.seed, totals }, undefined, 2)}\n`)
+  if (json !== undefined) writeFileSync(json, `${JSON.stringify({ seed, totals }, undefined, 2)}\n`)
   console.log(`${names.length - failed} passed, ${failed} failed`)
   return failed === 0 ? 0 : 1
 }
 
+/** Where no run before has been. */
+function goOn(name: string): Pick<SweepOptions, 'seed' | 'from'> {
+  const next = readTotals().rows[rowOf(name)]?.next
+  console.log(`  ${name} goes on at ${next ?? 'the beginning'}`)
+  return sweeps[name]?.points === 'drawn'
+    ? { seed: next ?? firstEver, from: 0 }
+    : { seed: 0, from: next ?? 0 }
+}
+
+function rowOf(name: string): string {
+  return `kernel ${name}`
+}
+
 async function runSweep(name: string, options: SweepOptions): Promise<SweepResult> {
   const startedMs = performance.now()
-  const lab = new Lab(options)
+  const { run, where } = sweeps[name] as Sweep
+  const lab = new Lab(options, where)
   const end = (): void => lab.end()
   process.on('exit', end)
   try {
-    const swept: SweepResult = await (sweeps[name] as (typeof sweeps)[string])
-      .run(lab)
-      .catch((error: unknown) => {
-        const problem = error instanceof Error ? (error.stack ?? error.message) : String(error)
-        return { name, counts: {}, problems: [problem] }
-      })
-    const { points, images, flips, stories } = swept.counts
-    const tried = points ?? images ?? flips ?? stories ?? 0
+    const swept: SweepResult = await run(lab).catch((error: unknown) => {
+      const problem = error instanceof Error ? (error.stack ?? error.message) : String(error)
+      return { name, counts: {}, problems: [problem] }
+    })
+    const { copies, kills, points, images, flips, stories } = swept.counts
+    const tried = (copies ?? 0) + (kills ?? 0) + (points ?? images ?? flips ?? stories ?? 0)
     const result = {
       ...swept,
       problems: tried === 0 ? [...swept.problems, 'nothing was tried'] : swept.problems,
@@ -118,7 +184,9 @@ async function runSweep(name: string, options: SweepOptions): Promise<SweepResul
     const seconds = Math.round((performance.now() - startedMs) / 1_000)
     for (const problem of result.problems)
       console.log(`  ${name}: ${problem.trim().replaceAll(/\s*\n\s*/g, ' | ')}`)
-    const counts = Object.entries(result.counts).map(([what, count]) => `${what} ${count}`)
+    const counts = Object.entries({ ...result.counts, ...result.facts }).map(
+      ([what, count]) => `${what} ${count}`,
+    )
     console.log(
       `${name}: ${result.problems.length === 0 ? 'passed' : 'FAILED'}, ${counts.join(', ')}, ${seconds} s`,
     )
@@ -169,6 +237,7 @@ function seedOfCommit(): number {
 }
 
 if (process.env[insideVariable] !== undefined) {
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130))
+  process.on('SIGINT', () => process.exit(130))
+  process.on('SIGTERM', endSoon)
 }
 process.exitCode = await main()

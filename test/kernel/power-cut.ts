@@ -8,9 +8,8 @@
 // of what is not synced survives, and torn writes, are left to the simulated disk, which takes any subset.
 
 import { execFileSync } from 'node:child_process'
-import { cpSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { cpSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { SeededRandom } from '../../src/base/index.ts'
 import { freePorts } from '../processes/harness.ts'
 import type { History } from './history.ts'
@@ -18,6 +17,7 @@ import { Image } from './image.ts'
 import { boundaryOf, Interposer } from './interposer.ts'
 import {
   inParallel,
+  isOver,
   type Lab,
   type Prepared,
   prepareLives,
@@ -26,10 +26,10 @@ import {
   verify,
 } from './lab.ts'
 import { Life, newNode, phases } from './life.ts'
+import type { WorkerOpener } from './opener.ts'
+import { liveInSteps } from './steps.ts'
 
 const imageBytes = 40 * 1024 * 1024
-const pollMs = 2
-const stopDeadlineMs = 60_000
 /** Of a life that is looked at in a bounded time: one call in so many, on average. */
 const strideMean = 8
 
@@ -46,13 +46,14 @@ export async function sweepPowerCuts(lab: Lab): Promise<SweepResult> {
   const random = new SeededRandom(options.seed)
   const untilMs = untilMsOf(options)
   const ports = await freePorts(3 * (options.jobs + 1))
+  const openers = lab.makeOpeners()
   const kinds = new Set<string>()
   const problems: string[] = []
   let images = 0
   let losses = 0
-  for (let round = 0; round === 0 || (!options.isComplete && performance.now() < untilMs); round++) {
+  for (let round = 0; round === 0 || (!options.isComplete && !isOver(untilMs)); round++) {
     for (const phase of order(random)) {
-      if (performance.now() > untilMs) break
+      if (isOver(untilMs)) break
       const wanted = options.point?.split(':')
       if (wanted !== undefined && wanted[0] !== phases[phase]?.name) continue
       const next = (at: number): number => {
@@ -61,8 +62,9 @@ export async function sweepPowerCuts(lab: Lab): Promise<SweepResult> {
       }
       const cuts = await cutLife(lab, prepared[phase], { phase, next, ports: ports.slice(0, 3) })
       await inParallel(cuts, options.jobs, untilMs, async (cut, worker) => {
-        const found = await openCut(lab, cut, worker, ports.slice(3 * (worker + 1)))
         images++
+        const opening = { number: images, ports: ports.slice(3 * (worker + 1)), opener: openers[worker] }
+        const found = await openCut(lab, cut, opening)
         kinds.add(boundaryOf(cut.call))
         if (found.length > 0) losses++
         for (const problem of found) problems.push(`${cut.name} (before ${cut.call}): ${problem}`)
@@ -71,7 +73,9 @@ export async function sweepPowerCuts(lab: Lab): Promise<SweepResult> {
     }
     if (options.point !== undefined) break
   }
-  return { name: 'cuts', counts: { images, kinds: kinds.size, losses }, problems }
+  for (const opener of openers) opener.end()
+  const counts = { images, losses }
+  return { name: 'cuts', counts, facts: { kinds: kinds.size }, problems, next: options.seed + 1 }
 }
 
 interface CutPlan {
@@ -97,65 +101,29 @@ async function cutLife(
   node.environment = interposer.environment
   const life = new Life(node, structuredClone(state.history))
   const cuts: Cut[] = []
-  let isOver = false
-  let at = next(0)
-  interposer.arm(at, 'stop-before')
-  const running = (phases[phase]?.run(life) ?? Promise.resolve()).finally(() => {
-    isOver = true
-  })
-  running.catch(() => undefined)
-  while (!isOver) {
-    if (interposer.fired <= cuts.length) {
-      await sleep(pollMs)
-      continue
-    }
-    await stopped(node.pid)
+  await liveInSteps({ life, interposer, phase, next }, (at) => {
     const path = join(lab.directory, `cut-${phase}-${at}`)
     const history = structuredClone(life.history)
     image.copyTo(path)
     cuts.push({ name: `${phases[phase]?.name}:${at}`, call: interposer.calls()[at - 1] ?? '', path, history })
-    // Another thread may have called meanwhile: a number that has passed is never reached.
-    at = next(at)
-    if (at > 0) at = Math.max(at, interposer.count + 1)
-    interposer.arm(at, 'stop-before')
-    process.kill(node.pid, 'SIGCONT')
-  }
-  await running
+  })
   interposer.close()
   node.close()
   image.unmount()
   return cuts
 }
 
-async function openCut(lab: Lab, cut: Cut, worker: number, ports: readonly number[]): Promise<string[]> {
-  const image = new Image(lab, cut.path, join(lab.directory, `cut-mounted-${worker}`))
+async function openCut(
+  lab: Lab,
+  cut: Cut,
+  { number, ports, opener }: { number: number; ports: readonly number[]; opener: WorkerOpener | undefined },
+): Promise<string[]> {
+  const image = new Image(lab, cut.path, join(lab.directory, `cut-mounted-${number}`))
   image.mount()
   try {
-    return await verify(newNode(join(image.mountPoint, 'n1'), ports.slice(0, 3)), cut.history)
+    return await verify(newNode(join(image.mountPoint, 'n1'), ports.slice(0, 3)), cut.history, opener)
   } finally {
     image.unmount()
-  }
-}
-
-/** Until every thread stands still; what the kernel had begun for one is done then. */
-async function stopped(pid: number): Promise<void> {
-  const untilMs = performance.now() + stopDeadlineMs
-  for (;;) {
-    const states = readdirSync(`/proc/${pid}/task`).map((thread) =>
-      stateOf(`/proc/${pid}/task/${thread}/stat`),
-    )
-    if (states.every((state) => state === 'T' || state === 'gone')) return
-    if (performance.now() > untilMs) throw new Error(`the process ${pid} does not stop: ${states.join(' ')}`)
-    await sleep(pollMs)
-  }
-}
-
-function stateOf(path: string): string {
-  try {
-    const stat = readFileSync(path, 'utf8')
-    return stat.slice(stat.lastIndexOf(')') + 2, stat.lastIndexOf(')') + 3)
-  } catch {
-    return 'gone'
   }
 }
 
