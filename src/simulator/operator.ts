@@ -116,12 +116,13 @@ export class Operator {
     if (!members.some((member) => member.id === id)) this.#report(promise, `${id}`)
   }
 
-  /** Starts who was added. */
+  /** Starts who was added. Whoever has not joined yet is told at its next start who is there by now. */
   #follow(members: readonly ListedMember[]): void {
     for (const member of members) {
       const node = this.#nodeOf(member)
       if (node.seat?.memberId === 0n) node.seat.memberId = member.id
       if (node.seat?.memberId !== member.id) this.#cluster.join(node, member.id, peersOf(members, node))
+      else if (node.seat.isJoining) node.seat.members = peersOf(members, node)
     }
   }
 
