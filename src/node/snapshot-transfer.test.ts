@@ -181,6 +181,21 @@ test('a snapshot that is gone ends the pull, and the next announcement begins an
   await until(() => follower.received.length > 0)
 })
 
+test('a pull that ended while its file was written to leaves it before the next one takes it', async () => {
+  const { leader, follower } = await createCluster()
+  const file = await leader.save(100)
+  follower.transfer.begin(1n, file.mark)
+  const part = { end: file.mark.end, position: 0, sizeBytes: file.sizeBytes, bytes: new Uint8Array(1) }
+  // The leader says that it is gone, in the turn in which a part came; then that it is there.
+  follower.transfer.part(1n, part)
+  await Promise.resolve()
+  follower.transfer.gone(1n, file.mark.end)
+  follower.transfer.begin(1n, file.mark)
+  follower.transfer.part(1n, part)
+  await until(() => follower.received.length > 0 || follower.failures.length > 0)
+  assert.deepEqual(follower.failures, [])
+})
+
 test('a new leader with an older snapshot is believed: the one before may be gone for good', async () => {
   const { nodes, leader, follower } = await createCluster()
   const next = await nodes.add(3n)

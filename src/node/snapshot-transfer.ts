@@ -37,14 +37,14 @@ interface Pull {
   askedBytes: number
   sizeBytes: number | undefined
   lastProgressMs: number
-  /** Writes to the disk one after the other. */
-  writing: Promise<void>
   isOver: boolean
 }
 
 export class SnapshotTransfer {
   readonly #options: SnapshotTransferOptions
   #pull: Pull | undefined
+  /** What is written to the disk, of all pulls one after the other: the next one may be of the same file. */
+  #writing: Promise<void> = Promise.resolve()
   /** Announced to peers and not finished. */
   readonly #offers = new Map<NodeId, { readonly end: LogEnd; lastAskedMs: number }>()
 
@@ -89,7 +89,6 @@ export class SnapshotTransfer {
       askedBytes: 0,
       sizeBytes: undefined,
       lastProgressMs: this.#options.time.monotonicMs(),
-      writing: current?.writing ?? Promise.resolve(),
       isOver: false,
     }
     this.#pull = pull
@@ -154,7 +153,9 @@ export class SnapshotTransfer {
     const pull = this.#pull
     if (pull === undefined || pull.from !== from || !isSameEnd(pull.mark.end, part.end)) return
     pull.lastProgressMs = this.#options.time.monotonicMs()
-    pull.writing = pull.writing.then(() => this.#take(pull, part)).catch((error) => this.#broken(pull, error))
+    this.#writing = this.#writing
+      .then(() => this.#take(pull, part))
+      .catch((error) => this.#broken(pull, error))
   }
 
   gone(from: NodeId, end: LogEnd): void {
@@ -171,10 +172,8 @@ export class SnapshotTransfer {
 
   /** Resolves once nothing is written any more; what came stays for a later attempt. */
   async stop(): Promise<void> {
-    const pull = this.#pull
-    if (pull === undefined) return
-    this.#abandon(pull)
-    await pull.writing
+    if (this.#pull !== undefined) this.#abandon(this.#pull)
+    await this.#writing
   }
 
   /** Asks again for what did not come, and gives up peers that do not ask any more. */
@@ -237,10 +236,10 @@ export class SnapshotTransfer {
     } else this.#options.failed(error)
   }
 
-  /** Ends a pull that is not through. The next one waits until its file is free. */
+  /** Ends a pull that is not through. */
   #abandon(pull: Pull): void {
     this.#finish(pull)
-    pull.writing = pull.writing.then(() => this.#release(pull))
+    this.#writing = this.#writing.then(() => this.#release(pull))
   }
 
   async #release(pull: Pull): Promise<void> {
