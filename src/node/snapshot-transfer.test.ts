@@ -185,7 +185,8 @@ test('a pull that ended while its file was written to leaves it before the next 
   const { leader, follower } = await createCluster()
   const file = await leader.save(100)
   follower.transfer.begin(1n, file.mark)
-  const part = { end: file.mark.end, position: 0, sizeBytes: file.sizeBytes, bytes: new Uint8Array(1) }
+  const bytes = await leader.snapshots.readPart(file, 0, 1)
+  const part = { end: file.mark.end, position: 0, sizeBytes: file.sizeBytes, bytes }
   // The leader says that it is gone, in the turn in which a part came; then that it is there.
   follower.transfer.part(1n, part)
   await Promise.resolve()
