@@ -211,6 +211,8 @@ export class Operator {
   }
 
   async #add(node: ClusterNode, isLearner: boolean): Promise<void> {
+    // With an empty disk it would be taken for the new member, of which it knows nothing.
+    if (node.seat !== undefined && node.seat.wipe !== 'none') this.#cluster.retire(node)
     const peer = { name: node.name, host: node.name, port: peerPort }
     const result = await this.#change({ kind: 'memberAdd', peer, isLearner })
     if (result?.kind !== 'answered' || result.answer.added === undefined) return
