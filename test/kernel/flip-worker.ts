@@ -63,7 +63,9 @@ async function open(directory: string, flags: readonly string[], applied: number
     failure = error
   }
   try {
-    const opened = await startServer({ ...config, ...nowhere }, { failed }, world)
+    // No snapshot while it is looked at: the log would be released under the eyes of whoever reads it.
+    const calm = { ...config, ...nowhere, snapshotCount: Number.MAX_SAFE_INTEGER }
+    const opened = await startServer(calm, { failed }, world)
     try {
       await settled(opened, applied)
       const state = await describe(opened)
