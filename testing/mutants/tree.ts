@@ -12,7 +12,17 @@ const leftBehind = new Set<string>()
 process.on('exit', () => {
   for (const directory of leftBehind) rmSync(directory, { recursive: true, force: true })
 })
-const copied = ['src', 'test', 'testing', 'docs', 'package.json', 'tsconfig.json', 'biome.json', '.gitignore']
+const copied = [
+  'src',
+  'test',
+  'testing',
+  'bench',
+  'docs',
+  'package.json',
+  'tsconfig.json',
+  'biome.json',
+  '.gitignore',
+]
 
 export interface Tree {
   readonly directory: string
