@@ -13,7 +13,7 @@ export interface GrpcLimits {
   /** Bytes a client may send ahead, in one stream and in one connection. */
   readonly streamWindowBytes: number
   readonly connectionWindowBytes: number
-  /** What HTTP/2 itself may hold of one connection, in MiB. */
+  /** What may wait in one connection, in MiB; above it no further call is taken. */
   readonly sessionMemoryMiB: number
   /** Calls a client may cancel: so many at once, and so many a second for ever. Above it the connection ends. */
   readonly resetCountBurst: number

@@ -39,12 +39,14 @@ export class OwnSession implements Session, GrpcTransport {
   readonly #socket: Socket
   readonly #context: OwnSessionContext
   readonly #connection: GrpcConnection
+  readonly #peer: string
   #isFlushDue = false
   #isBlocked = false
 
   constructor(socket: Socket, received: Uint8Array, context: OwnSessionContext, peer: string) {
     this.#socket = socket
     this.#context = context
+    this.#peer = peer
     this.#connection = new GrpcConnection(this, context.calls, context.limits, peer, (code, text) => {
       if (code !== 0) context.logger.log('debug', 'grpc-session-failed', { peer, error: text })
     })
@@ -111,7 +113,15 @@ export class OwnSession implements Session, GrpcTransport {
   }
 
   #receive(bytes: Uint8Array): void {
-    this.#connection.receive(bytes, performance.now())
+    try {
+      this.#connection.receive(bytes, performance.now())
+    } catch (error) {
+      // A fault of ours ends this connection and nothing else.
+      const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+      this.#context.logger.log('error', 'grpc-dispatch-failed', { peer: this.#peer, error: text })
+      this.#socket.destroy()
+      return
+    }
     if (this.#isBlocked && this.#connection.outputBytes > unreadBytesMax) this.#socket.pause()
   }
 }

@@ -67,6 +67,7 @@ function http2LimitsOf(limits: GrpcLimits): Http2Limits {
     headerBytesMax: limits.headerBytesMax,
     streamWindowBytes: limits.streamWindowBytes,
     connectionWindowBytes: limits.connectionWindowBytes,
+    pendingBytesMax: limits.sessionMemoryMiB * 1024 * 1024,
     resetCountBurst: limits.resetCountBurst,
     resetCountPerSecond: limits.resetCountPerSecond,
     idleFrameCountBurst: 10_000,

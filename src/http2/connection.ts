@@ -70,13 +70,13 @@ export class ServerConnection {
     this.#limits = limits
     this.#listener = listener
     this.#blocks = new HeaderBlocks(limits.headerBytesMax)
-    this.#sender = new Sender(limits.streamCountMax, {
+    this.#sender = new Sender({
       output: () => this.#listener.onOutput(),
       localEnded: (stream) => this.#localEnded(stream),
     })
     this.#owner = {
       headers: (stream, headers, isConstant, isEnd) => this.#sendHeaders(stream, headers, isConstant, isEnd),
-      pending: (stream) => this.#sender.pending(stream),
+      pending: (stream, bytes) => this.#sender.pending(stream, bytes),
       reset: (stream, code) => this.#reset(stream, code),
       grant: (stream, bytes) => this.#grantStream(stream, bytes),
     }
@@ -282,6 +282,7 @@ export class ServerConnection {
   #refusal(headers: HeaderList): Http2ErrorCode | undefined {
     if (this.#streams.size >= this.#limits.streamCountMax) return http2Error.refusedStream
     if (headers.isTooLarge) return http2Error.enhanceYourCalm
+    if (this.#sender.pendingBytes > this.#limits.pendingBytesMax) return http2Error.enhanceYourCalm
     let problem = this.#problems.get(headers)
     if (problem === undefined) {
       problem = requestProblem(headers) ?? false
@@ -488,6 +489,7 @@ export class ServerConnection {
 
   #finish(stream: ServerStream, code: Http2ErrorCode | undefined): void {
     this.#streams.delete(stream.id)
+    this.#sender.forget(stream)
     stream.close(code)
     this.#endIfDone()
   }

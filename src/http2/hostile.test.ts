@@ -14,6 +14,7 @@ const limits = {
   headerBytesMax: 300,
   streamWindowBytes: initialWindowBytes,
   connectionWindowBytes: initialWindowBytes,
+  pendingBytesMax: 200_000,
   resetCountBurst: 20,
   resetCountPerSecond: 0,
   idleFrameCountBurst: 50,

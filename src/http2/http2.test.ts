@@ -13,6 +13,7 @@ const standardLimits: Http2Limits = {
   headerBytesMax: 500,
   streamWindowBytes: 65_535,
   connectionWindowBytes: 100_000,
+  pendingBytesMax: 400_000,
   resetCountBurst: 10,
   resetCountPerSecond: 1,
   idleFrameCountBurst: 20,

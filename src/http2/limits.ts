@@ -7,6 +7,8 @@ export interface Http2Limits {
   /** Bytes the client may send ahead, in one stream and in all of them. At least 65,535, where every connection begins. */
   readonly streamWindowBytes: number
   readonly connectionWindowBytes: number
+  /** Bytes of answers that wait in all streams of a connection; above it no further stream is taken. */
+  readonly pendingBytesMax: number
   /** Streams that end by a reset of either side: so many at once, and so many a second for ever. */
   readonly resetCountBurst: number
   readonly resetCountPerSecond: number

@@ -1,4 +1,3 @@
-import { RingQueue } from '../base/index.ts'
 import { type HeaderList, HpackEncoder } from '../hpack/index.ts'
 import { ConnectionFault, StreamFault } from './faults.ts'
 import { frameBytesMax, http2Error, initialWindowBytes, windowBytesMax } from './frame.ts'
@@ -23,14 +22,15 @@ export class Sender {
   readonly output: OutgoingFrames = new OutgoingFrames()
   readonly #encoder = new HpackEncoder()
   readonly #events: SenderEvents
-  /** Streams with something to send. An open one is in it once; one that has closed leaves it with its turn. */
-  readonly #queue: RingQueue<ServerStream>
+  /** Open streams with something to send, in turn. */
+  readonly #queue = new Set<ServerStream>()
+  /** Bytes that wait in all streams. */
+  #pendingBytes = 0
   #window = initialWindowBytes
   #streamWindowBytes = initialWindowBytes
   #isBlocked = false
 
-  constructor(streamCountMax: number, events: SenderEvents) {
-    this.#queue = new RingQueue(2 * streamCountMax)
+  constructor(events: SenderEvents) {
     this.#events = events
   }
 
@@ -59,9 +59,14 @@ export class Sender {
     if (isEnd) this.#events.localEnded(stream)
   }
 
-  /** The stream has more to send than before. */
-  pending(stream: ServerStream): void {
-    if (!stream.isQueued) {
+  get pendingBytes(): number {
+    return this.#pendingBytes
+  }
+
+  /** The stream has so many bytes more to send than before, or its end. */
+  pending(stream: ServerStream, bytes: number): void {
+    this.#pendingBytes += bytes
+    if (!this.#queue.has(stream)) {
       this.#write(stream, Number.POSITIVE_INFINITY)
       this.#enqueue(stream)
     }
@@ -73,8 +78,8 @@ export class Sender {
     // Until everybody had a turn in which nobody could send: then it is the connection's window that is closed.
     let idleCount = 0
     while (this.#mayWrite && idleCount < this.#queue.size) {
-      const stream = this.#queue.shift() as ServerStream
-      stream.isQueued = false
+      const stream = this.#queue.values().next().value as ServerStream
+      this.#queue.delete(stream)
       const { size } = this.output
       this.#write(stream, 1)
       idleCount = this.output.size > size ? 0 : idleCount + 1
@@ -82,6 +87,12 @@ export class Sender {
       stream.drained()
     }
     if (this.output.size > 0) this.#events.output()
+  }
+
+  /** The stream has closed: what it had to send goes with it. */
+  forget(stream: ServerStream): void {
+    this.#queue.delete(stream)
+    this.#pendingBytes -= stream.pendingBytes
   }
 
   /** Section 6.9.1. */
@@ -119,12 +130,10 @@ export class Sender {
   }
 
   #enqueue(stream: ServerStream): void {
-    if (stream.isQueued || stream.isClosed) return
+    if (stream.isClosed) return
     const canSend = stream.pendingBytes > 0 && stream.sendWindow > 0
     const canEnd = stream.pendingBytes === 0 && stream.ending !== undefined && !stream.isLocalEnded
-    if (!canSend && !canEnd) return
-    stream.isQueued = true
-    this.#queue.push(stream)
+    if (canSend || canEnd) this.#queue.add(stream)
   }
 
   #write(stream: ServerStream, frameCountMax: number): void {
@@ -133,6 +142,7 @@ export class Sender {
       const room = Math.min(stream.sendWindow, this.#window, frameBytesMax)
       if (room <= 0 || !this.#mayWrite) return
       const piece = stream.takePending(room)
+      this.#pendingBytes -= piece.length
       stream.sendWindow -= piece.length
       this.#window -= piece.length
       this.output.data(stream.id, piece, false)

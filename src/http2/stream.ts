@@ -18,8 +18,8 @@ export interface StreamListener {
 /** What a stream asks of its connection. */
 export interface StreamOwner {
   headers(stream: ServerStream, headers: HeaderList, isConstant: boolean, isEnd: boolean): void
-  /** There is more to send than before. */
-  pending(stream: ServerStream): void
+  /** There are so many bytes more to send than before, or the end. */
+  pending(stream: ServerStream, bytes: number): void
   reset(stream: ServerStream, code: Http2ErrorCode): void
   /** The client may send so many bytes more. */
   grant(stream: ServerStream, bytes: number): void
@@ -52,8 +52,6 @@ export class ServerStream {
   /** What may be sent; below zero when the peer made it smaller. */
   sendWindow: number
   isLocalEnded = false
-  /** In the connection's queue of streams that have something to send. */
-  isQueued = false
   /** What `content-length` still promises; undefined: it was not said. */
   expectedBytes: number | undefined
 
@@ -101,7 +99,7 @@ export class ServerStream {
     if (bytes.length > 0) {
       this.#pending.push(bytes)
       this.#pendingBytes += bytes.length
-      this.#owner.pending(this)
+      this.#owner.pending(this, bytes.length)
     }
     this.#wantsDrain = this.#pendingBytes > 0
     return !this.#wantsDrain
@@ -111,7 +109,7 @@ export class ServerStream {
     if (this.#isClosed || this.#ending !== undefined) return
     assert(this.#hasHeaders, 'an answer begins with its headers')
     this.#ending = { trailers, isConstant }
-    this.#owner.pending(this)
+    this.#owner.pending(this, 0)
   }
 
   reset(code: Http2ErrorCode): void {

@@ -121,6 +121,7 @@ const connectionLimits = {
   headerBytesMax: 2_000,
   streamWindowBytes: 65_535,
   connectionWindowBytes: 65_535,
+  pendingBytesMax: 400_000,
   resetCountBurst: 10,
   resetCountPerSecond: 1,
   idleFrameCountBurst: 100,
