@@ -11,11 +11,13 @@ import {
 } from '../base/index.ts'
 import { type Logger, type Maybe, never, type Time, type Timer } from '../io/index.ts'
 import {
+  checkMessage,
   createRaft,
   type Entry,
   entryKind,
   type LogEnd,
   type LogRead,
+  type Message,
   type RaftNode,
   type RaftRestore,
   type RaftView,
@@ -461,7 +463,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#lastRole = { role: this.#raft.role, term: this.#raft.term }
     if (ready.corruption !== undefined) this.#comparison.logsDiffer(ready.corruption)
     if (ready.configuration !== undefined) this.#members.tellPeers()
-    for (const message of ready.messages) this.#deps.send(message.to, message)
+    for (const message of ready.messages) this.#send(message)
     for (const operation of ready.storage) this.#store(operation)
     if (ready.committed.length > 0) {
       this.#committed =
@@ -484,8 +486,15 @@ export class ReplicatedGroup<Result> implements Group<Result> {
 
   /** What raft wanted durable is: what it may only say from now on is said. */
   #storeCompleted(operation: StorageOperation): void {
-    for (const message of operation.after) this.#deps.send(message.to, message)
     this.#raft.storageCompleted(operation.sequence)
+    for (const message of operation.after) this.#send(message)
+  }
+
+  /** What leaves says only what the disk has: the last place at which a vote or an acknowledgement can be held back. */
+  #send(message: Message): void {
+    const { durableState: hardState, durableIndex: index } = this.#raft
+    checkMessage(message, { hardState, end: { index } })
+    this.#deps.send(message.to, message)
   }
 
   #readLog({ to, first, end, bytesMax }: LogRead): void {

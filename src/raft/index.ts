@@ -55,7 +55,7 @@ export type {
   RaftRestore,
   RaftView,
 } from './contract.ts'
-export { Past } from './invariants.ts'
+export { checkMessage, Past } from './invariants.ts'
 export { createRaft } from './node.ts'
 export {
   type AppendRequest,

@@ -109,7 +109,10 @@ export function checkCommitted(node: RaftView, committed: Committed): void {
 }
 
 /** What a message claims of its sender is on the sender's disk at the moment it leaves. */
-export function checkMessage(message: Message, disk: { hardState: HardState; end: LogEnd }): void {
+export function checkMessage(
+  message: Message,
+  disk: { hardState: HardState; end: Pick<LogEnd, 'index'> },
+): void {
   const { hardState, end } = disk
   const { from, term } = message
   const isVote = message.kind === 'voteRequest' || message.kind === 'voteResponse'
