@@ -40,6 +40,35 @@ export function checkStep(before: Marks, now: RaftView): void {
   assert(now.commitIndex >= before.commitIndex, () => `the commit index of node ${now.id} never moves back`)
 }
 
+/**
+ * Between two looks at one leadership. What it committed is of its own term (section 5.4.2 of the paper) and was told to be
+ * durable by a majority of every set of voters; it changes no members before it has committed anything. In one step a
+ * commit and a change may both have come: it is enough that one of the configurations that can still count had decided.
+ */
+export function checkLeadership(before: Marks & { lastIndex: number }, leader: RaftView): void {
+  const { id, term, commitIndex } = leader
+  const committed = leader.endAt(commitIndex)
+  const isOwn = committed === undefined || committed.term === term
+  if (commitIndex > before.commitIndex) {
+    assert(isOwn, () => `leader ${id} commits by counting only what is of its own term ${term}`)
+    const isDecided = leader.configurations.some(({ configuration }) => hasMajorities(leader, configuration))
+    assert(isDecided, () => `a majority of all voters has what leader ${id} committed at ${commitIndex}`)
+  }
+  const newest = leader.configurations.at(-1)
+  if (newest === undefined || newest.index <= before.lastIndex) return
+  assert(isOwn, () => `leader ${id} changes members once it has committed in its term ${term}`)
+}
+
+function hasMajorities(leader: RaftView, { voters, outgoing }: Configuration): boolean {
+  const progress = leader.progress()
+  const has = (id: NodeId): boolean => {
+    const known = id === leader.id ? leader.durableIndex : (progress.get(id)?.match ?? 0)
+    return known >= leader.commitIndex
+  }
+  const isMajority = (set: readonly NodeId[]): boolean => 2 * set.filter(has).length > set.length
+  return isMajority(voters) && (outgoing.length === 0 || isMajority(outgoing))
+}
+
 /** One node by itself. */
 export function checkNode(node: RaftView, inflightMax: number): void {
   const { id, commitIndex, appliedIndex, durableIndex, lastIndex } = node
@@ -50,6 +79,11 @@ export function checkNode(node: RaftView, inflightMax: number): void {
   assert(appliedIndex <= commitIndex, () => `node ${id} applies only what is committed`)
   assert(node.durableState.term <= node.term, () => `node ${id} knows the term that its disk has`)
   const { configurations } = node
+  const newest = configurations.at(-1)
+  assert(
+    newest === undefined || newest.index <= lastIndex,
+    () => `node ${id} has the entry of its configuration`,
+  )
   for (let i = 1; i < configurations.length; i++) {
     const [older, newer] = [configurations[i - 1], configurations[i]]
     const areSafe = overlap(present(older, 'older').configuration, present(newer, 'newer').configuration)
@@ -165,6 +199,10 @@ export function wasLeader(before: Marks | undefined, now: RaftView): boolean {
   return now.role === 'leader' || before?.role === 'leader'
 }
 
+function isSameLeadership(before: Marks, { term }: RaftView): boolean {
+  return before.role === 'leader' && before.term === term
+}
+
 interface CommittedPlace {
   /** Undefined where no leader's memory had it. */
   readonly chain: number | undefined
@@ -218,6 +256,9 @@ export class Past implements Committed {
     const before = known?.life === life ? known : undefined
     const { marks } = before ?? {}
     if (marks !== undefined) checkStep(marks, node)
+    if (before !== undefined && node.role === 'leader' && isSameLeadership(before.marks, node)) {
+      checkLeadership({ ...before.marks, lastIndex: before.lastIndex }, node)
+    }
     checkNode(node, this.#inflightMax)
     if (node.role === 'leader') this.#noteLeader(node.term, node.id)
     const { durableState } = node
