@@ -538,6 +538,26 @@ test('pruning spares what is read, or was a minute ago, and what is being writte
   assert.equal((await disk.list(directory)).length, 1)
 })
 
+test('pruning spares a file that has its name and is not on the list yet', async () => {
+  const disk = createDisk()
+  // A prune comes while the directory is synced, after the rename.
+  let prune = (): Promise<void> => Promise.resolve()
+  const { syncDirectory } = disk
+  disk.syncDirectory = async (path) => {
+    await syncDirectory.call(disk, path)
+    await prune()
+  }
+  const store = await open(disk)
+  await save(store, 10)
+  prune = async () => {
+    prune = () => Promise.resolve()
+    await store.prune(1)
+  }
+  await save(store, 20)
+  assert.deepEqual(indexes(store), [20, 10])
+  assert.deepEqual(await contentOf(store, store.list()[0] as SnapshotFile), expectedContent(20))
+})
+
 test('pruning spares what is needed, however many are newer', async () => {
   const disk = createDisk()
   const store = await open(disk)

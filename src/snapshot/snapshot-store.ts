@@ -233,15 +233,21 @@ class FileStore implements SnapshotStore {
   async #publish(path: string, mark: SnapshotMark): Promise<SnapshotFile> {
     const { disk, directory, group, logger } = this.#options
     const finalPath = this.#path(snapshotName(group, mark))
-    await disk.rename(path, finalPath)
-    await disk.syncDirectory(directory)
-    const opened = await disk.open(finalPath, { create: false })
-    const sizeBytes = await opened.size()
-    await opened.close()
-    const file: SnapshotFile = { mark, path: finalPath, sizeBytes }
-    this.#files = [...this.#files.filter((other) => other.path !== finalPath), file].sort(newestFirst)
-    logger.log('info', 'snapshot-listed', { path: finalPath, index: mark.end.index, bytes: sizeBytes })
-    return file
+    // Until it is on the list it would be nobody's file, and be pruned. (It is there as soon as one of two attempts is through.)
+    this.#active.add(finalPath)
+    try {
+      await disk.rename(path, finalPath)
+      await disk.syncDirectory(directory)
+      const opened = await disk.open(finalPath, { create: false })
+      const sizeBytes = await opened.size()
+      await opened.close()
+      const file: SnapshotFile = { mark, path: finalPath, sizeBytes }
+      this.#files = [...this.#files.filter((other) => other.path !== finalPath), file].sort(newestFirst)
+      logger.log('info', 'snapshot-listed', { path: finalPath, index: mark.end.index, bytes: sizeBytes })
+      return file
+    } finally {
+      this.#active.delete(finalPath)
+    }
   }
 
   /** After a failure: gives the space back where that still works. */
