@@ -557,8 +557,8 @@ export class SimulatedCluster {
   }
 
   #observe({ node, number, server }: ServerLife): void {
-    // A paused server cannot say anything.
-    if (server === undefined || node.machine.isPaused) return
+    // A paused server cannot say anything, and one of another cluster nothing about this one.
+    if (server === undefined || node.machine.isPaused || beginsAnew(node)) return
     this.checker.observe(node.name, number, server.status())
     if (this.checker.violations.length > 0) this.#journal?.broken(this.scheduler.now)
   }

@@ -266,7 +266,8 @@ export class Operator {
     if (!isKnown || this.#random.chance(0.3)) return
     if (seat.isJoining) seat.members = peersOf(members, node)
     this.#cluster.scheduler.after(2_000 * this.#random.unit(), () => {
-      if (node.seat === seat && node.life === undefined && seat.wipe === 'wiped') this.#cluster.start(node)
+      const isAwaited = node.seat === seat && seat.wipe === 'wiped' && !seat.isRemoved
+      if (isAwaited && node.life === undefined) this.#cluster.start(node)
     })
   }
 
