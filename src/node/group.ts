@@ -490,10 +490,14 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     for (const message of operation.after) this.#send(message)
   }
 
-  /** What leaves says only what the disk has: the last place at which a vote or an acknowledgement can be held back. */
+  /**
+   * What leaves says only what the disk has: the last place at which a vote or an acknowledgement can be held back. An answer
+   * of an earlier term may leave when its entries are about to be cut: whoever led that term can decide nothing with it, as
+   * a majority has left it.
+   */
   #send(message: Message): void {
-    const { durableState: hardState, durableIndex: index } = this.#raft
-    checkMessage(message, { hardState, end: { index } })
+    const { term, durableState: hardState, durableIndex: index } = this.#raft
+    if (message.term === term) checkMessage(message, { hardState, end: { index } })
     this.#deps.send(message.to, message)
   }
 
