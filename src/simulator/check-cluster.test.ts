@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import type { RaftView } from '../raft/index.ts'
+import type { PeerProgress, RaftView } from '../raft/index.ts'
 import { ClusterChecker, type NodeStatus } from './check-cluster.ts'
 
 const member = { id: 7n, host: 'n1', port: 2380, isLearner: false, isBecomingVoter: false, isPublished: true }
@@ -102,16 +102,53 @@ function rulesBroken(first: RaftView, second: RaftView, secondLife = 1): string 
   return checker.violations.map(({ facts }) => facts).join('; ')
 }
 
+const matching: PeerProgress = {
+  match: 3,
+  next: 4,
+  state: 'replicate',
+  inflight: 0,
+  silentTicks: 0,
+  isLearner: false,
+}
+const further: RaftView = {
+  ...view,
+  lastIndex: 3,
+  durableIndex: 3,
+  commitIndex: 3,
+  progress: () => new Map([[2n, matching]]),
+}
+
 test('a step that keeps the rules of consensus is accepted, and only a step is asked about', () => {
-  assert.equal(
-    rulesBroken({ ...view, lastIndex: 3, commitIndex: 3 }, { ...follower, commitIndex: 3, lastIndex: 3 }),
-    '',
-  )
+  assert.equal(rulesBroken(further, { ...follower, commitIndex: 3, lastIndex: 3 }), '')
   assert.equal(rulesBroken(view, { ...follower, commitIndex: 0, appliedIndex: 0 }, 2), '')
   const checker = new ClusterChecker(4)
   const asked = [view, view, { ...view, lastIndex: 3 }, view].map((one) => checker.hasMoved(one, 1))
   assert.deepEqual([...asked, checker.hasMoved(view, 2)], [true, false, true, true, true])
 })
+
+const configurationAt3 = [...view.configurations, { index: 3, configuration }]
+const brokenLeaders: [RegExp, Partial<RaftView>][] = [
+  [/a majority of all voters has what leader 1 committed at 3/, { durableIndex: 2 }],
+  [/a majority of all voters has what leader 1 committed at 3/, { progress: () => new Map() }],
+  [
+    /commits by counting only what is of its own term 3/,
+    { endAt: (index) => ({ index, term: 2, chain: index * 10 }) },
+  ],
+  [
+    /changes members once it has committed in its term 3/,
+    {
+      commitIndex: 2,
+      configurations: configurationAt3,
+      endAt: (index) => ({ index, term: 2, chain: index * 10 }),
+    },
+  ],
+  [/has the entry of its configuration/, { configurations: [{ index: 4, configuration }] }],
+]
+for (const [broken, change] of brokenLeaders) {
+  test(`noticed of a leader: ${broken.source}, ${Object.keys(change)}`, () => {
+    assert.match(rulesBroken({ ...further, ...change }, follower), broken)
+  })
+}
 
 const brokenSteps: [RegExp, Partial<RaftView>, number][] = [
   [/term 3 has one leader/, { role: 'leader' }, 1],
