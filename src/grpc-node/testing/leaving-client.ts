@@ -1,5 +1,6 @@
 // A process of its own, as what it looks for is a loop that never ends: a client hangs up with a unary call open beside a
-// stream that is written to in every turn of the event loop. Exits with 0 once both calls have heard that they are over.
+// stream that is written to in every turn of the event loop. The argument says whose HTTP/2: own or node. Exits with 0 once
+// both calls have heard that they are over.
 import { once } from 'node:events'
 import http2 from 'node:http2'
 import { connect } from 'node:net'
@@ -56,7 +57,8 @@ const services = new Map<string, GrpcMethod>([
   ],
 ])
 
-const server = createGrpcServer({ services, logger: { log: () => undefined } })
+const http2Library = process.argv[2] === 'node' ? 'node' : 'own'
+const server = createGrpcServer({ services, http2Library, logger: { log: () => undefined } })
 const listener = await server.listen({ host: '127.0.0.1', port: 0 })
 const socket = connect(listener.address.port, '127.0.0.1')
 const session = http2.connect('http://127.0.0.1', { createConnection: () => socket })
