@@ -35,8 +35,13 @@ async function stateAt(backend: StoreBackend, count: number, term: number): Prom
   return core
 }
 
-async function saveSnapshot(snapshots: SnapshotStore, index: number, term: number): Promise<SnapshotMark> {
-  const mark = { end: { index, term, chain: 4711 }, configuration: bootstrap, configurationIndex: 0 }
+async function saveSnapshot(
+  snapshots: SnapshotStore,
+  index: number,
+  term: number,
+  configurationIndex = 0,
+): Promise<SnapshotMark> {
+  const mark = { end: { index, term, chain: 4711 }, configuration: bootstrap, configurationIndex }
   const source = (await stateAt(newBackend(), index, term)).openSnapshot()
   await snapshots.save(mark, () => source.next())
   return mark
@@ -196,6 +201,21 @@ test('no whole snapshot reaches the beginning of the log: refused by name, nothi
   const size = disk.cachedBytes(file.path)?.length ?? 0
   disk.rot(file.path, { first: size >> 1, end: (size >> 1) + 1 })
   await assert.rejects(recover(newBackend()), (error) => isQuorateError(error, 'data-damaged'))
+})
+
+test('only a later snapshot says who the members are: the state is made from that one', async () => {
+  for (const [configurationIndex, expected] of [
+    [2, 5],
+    [5, 5],
+    [6, 8],
+  ] as const) {
+    const { snapshots, recover } = await createDirectory(10, 4)
+    await saveSnapshot(snapshots, 8, 1, configurationIndex)
+    const backend = newBackend()
+    await stateAt(backend, 5, 1)
+    const { applied, machine } = await recover(backend)
+    assert.deepEqual([applied.index, machine.appliedIndex], [expected, expected])
+  }
 })
 
 test('a state that is lost: neither store nor snapshot is used, and the log is whole', async () => {

@@ -10,7 +10,8 @@ import type { StateMachine } from './state-machine.ts'
 /**
  * Brings the three things that survive a crash to one point: the log, the store and the snapshots. The store is taken
  * as it is when its applied index lies inside what the log can continue from; else it is emptied and rebuilt from the
- * newest whole snapshot, and the log from there. Nothing that was acknowledged can be missing: it is in the log, or in a
+ * newest whole snapshot, and the log from there; so it is when only a later snapshot says who the members are, so that
+ * members and state are of one point. Nothing that was acknowledged can be missing: it is in the log, or in a
  * snapshot that was durable before the log let it go. What the store has applied was committed and durable in the log
  * before; a log that does not have it lost more than a crash can take, and is refused: error `data-damaged`.
  *
@@ -60,7 +61,7 @@ export async function recoverGroup<Result>(options: RecoveryOptions<Result>): Pr
     machine = options.createMachine(options.backend)
   }
   let applied = options.isStateLost ? onDisk.base : await appliedEnd(options, onDisk, machine)
-  if (applied === undefined) {
+  if (applied === undefined || (!options.isStateLost && isBeforeMembers(options, onDisk, applied))) {
     options.logger.log('warn', 'state-rebuild', {
       applied: machine.appliedIndex,
       logBase: onDisk.base.index,
@@ -191,6 +192,17 @@ async function readAll<Result>(
     next += entries.length
   }
   return all
+}
+
+/** Whether only a snapshot behind `applied` says who the members are; the one at the base of the log is damaged then. */
+function isBeforeMembers<Result>(
+  { snapshots }: RecoveryOptions<Result>,
+  { base, configurations }: RecoveredGroup,
+  applied: LogEnd,
+): boolean {
+  const known = snapshots.list().map(({ mark }) => mark.configurationIndex)
+  if (base.index === 0 || known.length === 0) return false
+  return Math.min(...known, ...configurations.map(({ index }) => index)) > applied.index
 }
 
 /** What counted before the oldest configuration entry that the log still holds. */
