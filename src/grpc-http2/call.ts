@@ -120,7 +120,6 @@ export class Call implements GrpcCall, StreamListener {
     if (!this.#hasProperTrailers()) return
     this.send(message)
     this.stream.end(this.#finalTrailers(grpcStatus.ok, ''), this.#trailers === undefined)
-    this.#leaveRequest()
   }
 
   /** Ends the answer after what was sent. Without a message before it the status goes as headers (trailers-only). */
@@ -136,7 +135,6 @@ export class Call implements GrpcCall, StreamListener {
       const fields = [':status', `${httpStatus}`, 'content-type', 'application/grpc', ...trailers.fields]
       this.stream.sendHeaders(headerList(fields), false, true)
     }
-    this.#leaveRequest()
   }
 
   /** Answers whatever was thrown. What is not a GrpcError is a fault of ours: logged, and told without details. */
@@ -172,6 +170,13 @@ export class Call implements GrpcCall, StreamListener {
 
   onDrain(): void {
     if (!this.isOver) this.#reader?.onDrain()
+  }
+
+  /** A client that is still sending is told to stop, after the turn in which the end is sent. */
+  onLocalEnd(): void {
+    this.#context.later(() => {
+      if (!this.stream.isRemoteEnded) this.stream.reset(http2Error.noError)
+    })
   }
 
   onClose(_code: Http2ErrorCode | undefined): void {
@@ -227,14 +232,6 @@ export class Call implements GrpcCall, StreamListener {
     const fields = [...(this.#trailers ?? []), 'grpc-status', `${status}`]
     if (text !== '') fields.push('grpc-message', encodeGrpcMessage(text))
     return headerList(fields)
-  }
-
-  /** The answer is whole: a client that is still sending is told to stop, after the turn in which the end is sent. */
-  #leaveRequest(): void {
-    if (this.stream.isRemoteEnded || this.stream.isClosed) return
-    this.#context.later(() => {
-      if (this.stream.isLocalEnded) this.stream.reset(http2Error.noError)
-    })
   }
 }
 

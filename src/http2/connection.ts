@@ -449,7 +449,7 @@ export class ServerConnection {
   }
 
   #localEnded(stream: ServerStream): void {
-    stream.isLocalEnded = true
+    stream.endLocal()
     if (stream.isRemoteEnded) this.#finish(stream, undefined)
   }
 

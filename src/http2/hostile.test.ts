@@ -109,6 +109,7 @@ class Run {
           onData: () => assert.equal(this.#ends.get(stream.id), 0),
           onEnd: () => assert.equal(this.#ends.get(stream.id), 0),
           onDrain: () => assert.equal(stream.pendingBytes, 0),
+          onLocalEnd: () => assert.deepEqual([stream.pendingBytes, stream.isRemoteEnded], [0, false]),
           onClose: () => this.#ends.set(stream.id, (this.#ends.get(stream.id) ?? 0) + 1),
         }
       },

@@ -57,6 +57,7 @@ class Story {
           onData: (bytes) => this.#lines.push(`data ${stream.id} ${briefly(bytes)}`),
           onEnd: () => this.#lines.push(`end ${stream.id}`),
           onDrain: () => this.#lines.push(`drain ${stream.id}`),
+          onLocalEnd: () => this.#lines.push(`answered ${stream.id}`),
           onClose: (code) =>
             this.#lines.push(`closed ${stream.id}${code === undefined ? '' : ` ${codeName(code)}`}`),
         }

@@ -11,6 +11,8 @@ export interface StreamListener {
   onEnd(): void
   /** All that was written has left, after `write` had answered false. */
   onDrain(): void
+  /** The last frame of the answer has left, and the client has not ended its request. */
+  onLocalEnd(): void
   /** Once, last. With a code: one side reset it, or the connection went away (`cancel`). */
   onClose(code: Http2ErrorCode | undefined): void
 }
@@ -48,10 +50,10 @@ export class ServerStream {
   #ungrantedBytes = 0
   #isHeld = false
   #isRemoteEnded = false
+  #isLocalEnded = false
   #isClosed = false
   /** What may be sent; below zero when the peer made it smaller. */
   sendWindow: number
-  isLocalEnded = false
   /** What `content-length` still promises; undefined: it was not said. */
   expectedBytes: number | undefined
 
@@ -69,6 +71,10 @@ export class ServerStream {
 
   get isRemoteEnded(): boolean {
     return this.#isRemoteEnded
+  }
+
+  get isLocalEnded(): boolean {
+    return this.#isLocalEnded
   }
 
   get isClosed(): boolean {
@@ -173,6 +179,11 @@ export class ServerStream {
     }
     this.#isRemoteEnded = true
     this.#listener?.onEnd()
+  }
+
+  endLocal(): void {
+    this.#isLocalEnded = true
+    if (!this.#isRemoteEnded) this.#listener?.onLocalEnd()
   }
 
   drained(): void {

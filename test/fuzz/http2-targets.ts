@@ -99,6 +99,7 @@ const connection: FuzzTarget = {
           onData: (bytes) => stream.write(bytes),
           onEnd: () => stream.end(answerTrailers, true),
           onDrain: () => heard.push('drain'),
+          onLocalEnd: () => heard.push('answered'),
           onClose: (code) => heard.push(`closed ${code}`),
         }
       },
