@@ -11,6 +11,7 @@ import {
   type GrpcServerOptions,
 } from '../src/grpc-node/index.ts'
 import type { Listener, LogFields, Logger } from '../src/io/index.ts'
+import { createNodeTime } from '../src/io-node/index.ts'
 
 export type LogLine = { event: string; fields: LogFields | undefined }
 export type RecordingLogger = Logger & { lines: LogLine[] }
@@ -46,6 +47,7 @@ export async function startServer(
   const server = createGrpcServer({
     services,
     http2Library,
+    time: createNodeTime(),
     logger,
     limits: { closeGraceMs: 50, ...limits },
     ...(onHttp1Request === undefined ? {} : { onHttp1Request }),

@@ -8,14 +8,9 @@ import {
   grpcStatus,
 } from '../grpc/index.ts'
 import { type HeaderList, headerList } from '../hpack/index.ts'
-import {
-  fieldProblem,
-  type Http2ErrorCode,
-  http2Error,
-  type ServerStream,
-  type StreamListener,
-} from '../http2/index.ts'
+import { fieldProblem, http2Error, type StreamListener } from '../http2/index.ts'
 import type { Logger, Time, Timer } from '../io/index.ts'
+import type { CallStream } from './call-stream.ts'
 import type { CallPlan } from './plan.ts'
 
 /** The same objects each time, so that they are sent by their indexes. */
@@ -45,7 +40,7 @@ export interface CallReader {
 
 /** One call, from its headers to its trailers: what a service sees as GrpcCall, and the way every answer takes. */
 export class Call implements GrpcCall, StreamListener {
-  readonly stream: ServerStream
+  readonly stream: CallStream
   readonly #plan: CallPlan
   readonly #context: CallContext
   #reader: CallReader | undefined
@@ -55,7 +50,7 @@ export class Call implements GrpcCall, StreamListener {
   #isDecided = false
   #isCancelled = false
 
-  constructor(stream: ServerStream, plan: CallPlan, context: CallContext) {
+  constructor(stream: CallStream, plan: CallPlan, context: CallContext) {
     this.stream = stream
     this.#plan = plan
     this.#context = context
@@ -107,10 +102,10 @@ export class Call implements GrpcCall, StreamListener {
     this.#trailers.push(name, value)
   }
 
-  /** Sends a message of the answer, its headers before the first. False: too much waits. */
-  send(message: Uint8Array): boolean {
+  /** Sends a message of the answer, its headers before the first. */
+  send(message: Uint8Array): void {
     if (!this.stream.hasHeaders) this.stream.sendHeaders(answerHeaders, true, false)
-    return this.stream.write(frameMessage(message))
+    this.stream.write(frameMessage(message))
   }
 
   /** The only message of the answer, and status OK. */
@@ -179,7 +174,7 @@ export class Call implements GrpcCall, StreamListener {
     })
   }
 
-  onClose(_code: Http2ErrorCode | undefined): void {
+  onClose(): void {
     this.#timer?.cancel()
     if (!this.#isDecided) this.#cancel()
     this.#reader?.onClose()

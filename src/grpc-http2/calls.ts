@@ -1,8 +1,8 @@
 import type { Decompress, GrpcServices } from '../grpc/index.ts'
 import type { HeaderList } from '../hpack/index.ts'
-import type { ServerStream } from '../http2/index.ts'
 import type { Logger, Time } from '../io/index.ts'
 import { Call, type CallContext } from './call.ts'
+import type { CallStream } from './call-stream.ts'
 import { type CallPlan, Planner } from './plan.ts'
 import { StreamCall } from './stream-call.ts'
 import { UnaryCall } from './unary-call.ts'
@@ -46,7 +46,7 @@ export class Calls {
   }
 
   /** Takes one request, from its headers on. */
-  start(stream: ServerStream, headers: HeaderList, context: CallContext): void {
+  start(stream: CallStream, headers: HeaderList, context: CallContext): void {
     this.#openCount++
     this.#startedCount++
     const plan = this.#planner.plan(headers)

@@ -9,6 +9,7 @@ import test, { type TestContext } from 'node:test'
 import { answerOf, callUnary, openCall, startServer, type TestServer } from '../../testing/grpc-client.ts'
 import { isQuorateError, SeededRandom } from '../base/index.ts'
 import { frameMessage, type GrpcMethod, type GrpcServices } from '../grpc/index.ts'
+import { createNodeTime } from '../io-node/index.ts'
 import { createGrpcServer } from './index.ts'
 
 const echo: GrpcServices = new Map<string, GrpcMethod>([
@@ -326,7 +327,7 @@ test('close cuts what does not end within the grace', async (t) => {
 
 test('listening where somebody listens is address-in-use', async (t) => {
   const { listener, logger } = await startServer(t, echo)
-  const second = createGrpcServer({ services: echo, logger })
+  const second = createGrpcServer({ services: echo, time: createNodeTime(), logger })
   await assert.rejects(second.listen(listener.address), (error) => {
     assert.ok(isQuorateError(error, 'address-in-use'))
     assert.ok(error.message.includes(`127.0.0.1:${listener.address.port}`))

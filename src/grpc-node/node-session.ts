@@ -1,11 +1,13 @@
 import { performServerHandshake, type ServerHttp2Session, type ServerOptions } from 'node:http2'
 import type { Socket } from 'node:net'
+import type { Calls } from '../grpc-http2/index.ts'
+import { headerList } from '../hpack/index.ts'
 import type { Logger } from '../io/index.ts'
-import type { Dispatch } from './dispatch.ts'
+import { NodeStream } from './node-stream.ts'
 import type { Session } from './session.ts'
 
 export interface NodeSessionContext {
-  readonly dispatch: Dispatch
+  readonly calls: Calls
   readonly logger: Logger
   readonly options: ServerOptions
   readonly connectionWindowBytes: number
@@ -18,7 +20,7 @@ export class NodeSession implements Session {
   #openCallCount = 0
 
   constructor(socket: Socket, context: NodeSessionContext, peer: string) {
-    const { dispatch, logger, options, connectionWindowBytes } = context
+    const { calls, logger, options, connectionWindowBytes } = context
     const session = performServerHandshake(socket, options)
     this.#session = session
     session.setLocalWindowSize(connectionWindowBytes)
@@ -28,14 +30,18 @@ export class NodeSession implements Session {
     session.once('remoteSettings', () => {
       this.#isEstablished = true
     })
-    session.on('stream', (stream, headers) => {
+    const callContext = calls.context(peer)
+    const onFault = (error: unknown): void => {
+      const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+      logger.log('error', 'grpc-dispatch-failed', { peer, error: text })
+    }
+    session.on('stream', (stream, _headers, _flags, rawHeaders) => {
       this.#openCallCount++
       stream.on('close', this.#onStreamClose)
       try {
-        dispatch.start(stream, headers, peer)
+        calls.start(new NodeStream(stream, onFault), headerList(rawHeaders), callContext)
       } catch (error) {
-        const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
-        logger.log('error', 'grpc-dispatch-failed', { peer, error: text })
+        onFault(error)
         stream.destroy()
       }
     })

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import { type Calls, GrpcConnection, type GrpcTransport } from '../grpc-http2/index.ts'
 import type { Http2Limits } from '../http2/index.ts'
-import type { Logger } from '../io/index.ts'
+import type { Logger, Time } from '../io/index.ts'
 import type { Session } from './session.ts'
 
 /** Answers of pings, headers and the like that may wait for a client that does not read; then it is not read either. */
@@ -11,6 +11,7 @@ export interface OwnSessionContext {
   readonly calls: Calls
   readonly limits: Http2Limits
   readonly flushes: FlushQueue
+  readonly time: Time
   readonly logger: Logger
 }
 
@@ -114,7 +115,7 @@ export class OwnSession implements Session, GrpcTransport {
 
   #receive(bytes: Uint8Array): void {
     try {
-      this.#connection.receive(bytes, performance.now())
+      this.#connection.receive(bytes, this.#context.time.monotonicMs())
     } catch (error) {
       // A fault of ours ends this connection and nothing else.
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error)

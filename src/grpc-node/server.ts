@@ -2,8 +2,10 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Socket } from 'node:net'
 import { assert, QuorateError } from '../base/index.ts'
 import type { GrpcServices } from '../grpc/index.ts'
-import type { Address, Listener, Logger } from '../io/index.ts'
+import { Calls } from '../grpc-http2/index.ts'
+import type { Address, Listener, Logger, Time } from '../io/index.ts'
 import { ClientConnection, type ConnectionContext } from './client-connection.ts'
+import { gunzip } from './gunzip.ts'
 import { defaultLimits, type GrpcLimits } from './limits.ts'
 import { nodeTransport, ownTransport } from './transports.ts'
 
@@ -15,6 +17,7 @@ export interface GrpcServerOptions {
   readonly services: GrpcServices
   /** Who speaks HTTP/2: the room http2 (the default), or the library of Node. */
   readonly http2Library?: 'own' | 'node'
+  readonly time: Time
   readonly logger: Logger
   readonly limits?: Partial<GrpcLimits>
   /** Answers HTTP/1 requests on the same port. Without it such connections are closed. */
@@ -38,14 +41,16 @@ export interface GrpcGauges {
   readonly refusedConnectionCount: number
 }
 
-/** A gRPC server on node:http2, in the clear, which speaks HTTP/1 on the same port. */
+/** A gRPC server in the clear, which speaks HTTP/1 on the same port. */
 export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
-  const { services, logger, onHttp1Request } = options
+  const { services, time, logger, onHttp1Request } = options
   const limits: GrpcLimits = { ...defaultLimits, ...options.limits }
   const counts = { connections: 0, refused: 0 }
+  const { messageBytesMax, sendBufferBytesMax } = limits
+  const calls = new Calls({ services, time, logger, later, gunzip, messageBytesMax, sendBufferBytesMax })
   const transport = options.http2Library === 'node' ? nodeTransport : ownTransport
-  const { startSession, calls } = transport(services, limits, logger)
-  const shared: Shared = { limits, logger, startSession, counts, onHttp1Request }
+  const startSession = transport({ calls, time, logger }, limits)
+  const shared: Shared = { limits, time, logger, startSession, counts, onHttp1Request }
   return {
     listen: (address) => startListening(address, shared),
     gauges: {
@@ -53,10 +58,10 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
         return counts.connections
       },
       get openCallCount() {
-        return calls.openCallCount
+        return calls.openCount
       },
       get startedCallCount() {
-        return calls.startedCallCount
+        return calls.startedCount
       },
       get refusedConnectionCount() {
         return counts.refused
@@ -65,8 +70,13 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   }
 }
 
+function later(run: () => void): void {
+  setImmediate(run)
+}
+
 interface Shared {
   readonly limits: GrpcLimits
+  readonly time: Time
   readonly logger: Logger
   readonly startSession: ConnectionContext['startSession']
   readonly counts: { connections: number; refused: number }
@@ -74,7 +84,7 @@ interface Shared {
 }
 
 async function startListening(address: Address, shared: Shared): Promise<Listener> {
-  const { limits, logger, counts } = shared
+  const { limits, time, logger, counts } = shared
   const connections = new Set<ClientConnection>()
   const server = createHttp1Server(shared)
   // The HTTP/1 server is the one that listens, so that its own time limits work; its way of taking a connection is
@@ -108,13 +118,13 @@ async function startListening(address: Address, shared: Shared): Promise<Listene
       return
     }
     counts.connections++
-    connections.add(new ClientConnection(socket, context, performance.now()))
+    connections.add(new ClientConnection(socket, context, time.monotonicMs()))
   })
 
   await listen(server, address)
   server.on('error', (error) => logger.log('error', 'accept-failed', { ...address, error: error.message }))
   const sweep = setInterval(() => {
-    const nowMs = performance.now()
+    const nowMs = time.monotonicMs()
     for (const connection of connections) connection.check(nowMs)
   }, checkInterval(limits))
   const bound = server.address()

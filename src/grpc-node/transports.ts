@@ -1,64 +1,35 @@
 import type { ServerOptions } from 'node:http2'
-import type { GrpcServices } from '../grpc/index.ts'
-import { Calls } from '../grpc-http2/index.ts'
+import type { Calls } from '../grpc-http2/index.ts'
 import type { Http2Limits } from '../http2/index.ts'
 import type { Logger, Time } from '../io/index.ts'
 import type { ConnectionContext } from './client-connection.ts'
-import { createDispatch } from './dispatch.ts'
-import { gunzip } from './gunzip.ts'
 import type { GrpcLimits } from './limits.ts'
 import { NodeSession } from './node-session.ts'
 import { FlushQueue, OwnSession } from './own-session.ts'
 
 /** Who speaks HTTP/2 with the clients of a server. */
-export interface Transport {
-  readonly startSession: ConnectionContext['startSession']
-  readonly calls: { readonly openCallCount: number; readonly startedCallCount: number }
+type StartSession = ConnectionContext['startSession']
+
+interface TransportContext {
+  readonly calls: Calls
+  readonly time: Time
+  readonly logger: Logger
 }
 
 /** HTTP/2 of this project. */
-export function ownTransport(services: GrpcServices, limits: GrpcLimits, logger: Logger): Transport {
-  const { messageBytesMax, sendBufferBytesMax } = limits
-  const later = (run: () => void): void => {
-    setImmediate(run)
-  }
-  const calls = new Calls({ services, time, logger, later, gunzip, messageBytesMax, sendBufferBytesMax })
-  const context = { calls, limits: http2LimitsOf(limits), flushes: new FlushQueue(), logger }
-  return {
-    startSession: (socket, received, peer) => new OwnSession(socket, received, context, peer),
-    calls: {
-      get openCallCount() {
-        return calls.openCount
-      },
-      get startedCallCount() {
-        return calls.startedCount
-      },
-    },
-  }
+export function ownTransport({ calls, time, logger }: TransportContext, limits: GrpcLimits): StartSession {
+  const context = { calls, limits: http2LimitsOf(limits), flushes: new FlushQueue(), time, logger }
+  return (socket, received, peer) => new OwnSession(socket, received, context, peer)
 }
 
 /** HTTP/2 of Node's library. */
-export function nodeTransport(services: GrpcServices, limits: GrpcLimits, logger: Logger): Transport {
-  const dispatch = createDispatch(services, limits, logger)
+export function nodeTransport({ calls, logger }: TransportContext, limits: GrpcLimits): StartSession {
   const { connectionWindowBytes } = limits
-  const context = { dispatch, logger, options: nodeOptionsOf(limits), connectionWindowBytes }
-  return {
-    startSession(socket, received, peer) {
-      socket.unshift(received)
-      return new NodeSession(socket, context, peer)
-    },
-    calls: dispatch,
+  const context = { calls, logger, options: nodeOptionsOf(limits), connectionWindowBytes }
+  return (socket, received, peer) => {
+    socket.unshift(received)
+    return new NodeSession(socket, context, peer)
   }
-}
-
-const time: Time = {
-  monotonicMs: () => performance.now(),
-  wallMs: () => Date.now(),
-  startTimer(delayMs, callback) {
-    const timer = setTimeout(callback, delayMs)
-    return { cancel: () => clearTimeout(timer) }
-  },
-  yieldTurn: () => new Promise((resolve) => setImmediate(resolve)),
 }
 
 function http2LimitsOf(limits: GrpcLimits): Http2Limits {

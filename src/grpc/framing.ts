@@ -1,4 +1,4 @@
-import { assert, Slab } from '../base/index.ts'
+import { Slab } from '../base/index.ts'
 import { GrpcError, grpcStatus } from './seam.ts'
 
 /**
@@ -26,21 +26,14 @@ export interface MessageLimits {
 
 /** The message with its prefix, as bytes of its own. */
 export function frameMessage(message: Uint8Array): Uint8Array {
-  const framed = new Uint8Array(messagePrefixBytes + message.length)
-  writeFramed(framed, message)
+  const { length } = message
+  const framed = new Uint8Array(messagePrefixBytes + length)
+  framed[1] = length >>> 24
+  framed[2] = length >>> 16
+  framed[3] = length >>> 8
+  framed[4] = length
+  framed.set(message, messagePrefixBytes)
   return framed
-}
-
-/** Writes the prefix and the message to `target`, which has room for just that. */
-export function writeFramed(target: Uint8Array, message: Uint8Array): void {
-  const length = message.length
-  assert(target.length === messagePrefixBytes + length, 'a framed message fills its target')
-  target[0] = 0
-  target[1] = length >>> 24
-  target[2] = length >>> 16
-  target[3] = length >>> 8
-  target[4] = length
-  target.set(message, messagePrefixBytes)
 }
 
 /** Requests are let go when their calls end; what a handler keeps for longer it copies. */

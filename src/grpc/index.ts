@@ -23,9 +23,7 @@ export {
   frameMessage,
   MessageDecoder,
   type MessageLimits,
-  messagePrefixBytes,
   wholeMessage,
-  writeFramed,
 } from './framing.ts'
 export { createHealthServices, HealthState, type ServingStatus } from './health.ts'
 export {

@@ -232,6 +232,7 @@ function clientServer(
   return createGrpcServer({
     services,
     http2Library: config.http2Library,
+    time: world.time,
     logger: world.logger,
     limits: { messageBytesMax: config.requestBytesMax + 512 * 1024 },
     onHttp1Request: http,

@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import http2 from 'node:http2'
 import { connect } from 'node:net'
 import { frameMessage, type GrpcMethod } from '../../grpc/index.ts'
+import { createNodeTime } from '../../io-node/index.ts'
 import { createGrpcServer } from '../index.ts'
 
 const message = Uint8Array.of(1)
@@ -58,7 +59,12 @@ const services = new Map<string, GrpcMethod>([
 ])
 
 const http2Library = process.argv[2] === 'node' ? 'node' : 'own'
-const server = createGrpcServer({ services, http2Library, logger: { log: () => undefined } })
+const server = createGrpcServer({
+  services,
+  http2Library,
+  time: createNodeTime(),
+  logger: { log: () => undefined },
+})
 const listener = await server.listen({ host: '127.0.0.1', port: 0 })
 const socket = connect(listener.address.port, '127.0.0.1')
 const session = http2.connect('http://127.0.0.1', { createConnection: () => socket })
