@@ -28,6 +28,13 @@ export interface CallContext {
   readonly later: (run: () => void) => void
   /** The call is over, and its stream gone. */
   readonly ended: () => void
+  readonly gathered: GatheredBytes
+}
+
+/** What the calls of one connection keep of requests: of messages that are not whole, and of those that nobody takes yet. */
+interface GatheredBytes {
+  readonly bytesMax: number
+  bytes: number
 }
 
 /** What reads the messages of one call. */
@@ -35,6 +42,8 @@ export interface CallReader {
   onData(bytes: Uint8Array): void
   onEnd(): void
   onDrain(): void
+  /** What was gathered is of no use any more. */
+  drop(): void
   onClose(): void
 }
 
@@ -47,6 +56,7 @@ export class Call implements GrpcCall, StreamListener {
   #trailers: string[] | undefined
   #cancelCallbacks: (() => void)[] | undefined
   #timer: Timer | undefined
+  #gatheredBytes = 0
   #isDecided = false
   #isCancelled = false
 
@@ -153,6 +163,18 @@ export class Call implements GrpcCall, StreamListener {
     this.#context.later(run)
   }
 
+  /** Its reader keeps so many bytes of the request. The call that brings its connection above the limit is refused. */
+  gathers(bytes: number): void {
+    const more = bytes - this.#gatheredBytes
+    if (more === 0) return
+    const { gathered } = this.#context
+    this.#gatheredBytes = bytes
+    gathered.bytes += more
+    if (more < 0 || gathered.bytes <= gathered.bytesMax) return
+    const text = `grpc: more than ${gathered.bytesMax} bytes of unfinished request messages in one connection`
+    this.finish(grpcStatus.resourceExhausted, text)
+  }
+
   // ---- from the stream ----------------------------------------------------------------------------------------
 
   onData(bytes: Uint8Array): void {
@@ -176,6 +198,7 @@ export class Call implements GrpcCall, StreamListener {
 
   onClose(): void {
     this.#timer?.cancel()
+    this.#drop()
     if (!this.#isDecided) this.#cancel()
     this.#reader?.onClose()
     this.#context.ended()
@@ -184,6 +207,13 @@ export class Call implements GrpcCall, StreamListener {
   #decide(): void {
     this.#isDecided = true
     this.#timer?.cancel()
+    this.#drop()
+  }
+
+  #drop(): void {
+    if (this.#gatheredBytes === 0) return
+    this.#reader?.drop()
+    this.gathers(0)
   }
 
   #expire(): void {

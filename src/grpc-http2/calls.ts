@@ -1,3 +1,4 @@
+import { assert } from '../base/index.ts'
 import type { Decompress, GrpcServices } from '../grpc/index.ts'
 import type { HeaderList } from '../hpack/index.ts'
 import type { Logger, Time } from '../io/index.ts'
@@ -15,6 +16,8 @@ export interface CallsOptions {
   readonly later: (run: () => void) => void
   readonly gunzip: Decompress
   readonly messageBytesMax: number
+  /** Bytes of unfinished request messages in one connection. At least `messageBytesMax`. */
+  readonly gatheredBytesMax: number
   /** Bytes that wait in one stream before `send` answers false. */
   readonly sendBufferBytesMax: number
 }
@@ -27,6 +30,7 @@ export class Calls {
   #startedCount = 0
 
   constructor(options: CallsOptions) {
+    assert(options.gatheredBytesMax >= options.messageBytesMax, 'the largest message can be gathered')
     this.#options = options
     this.#planner = new Planner(options.services, options.messageBytesMax, options.gunzip)
   }
@@ -41,8 +45,9 @@ export class Calls {
 
   /** What its calls share, of one connection. */
   context(peer: string): CallContext {
-    const { time, logger, later } = this.#options
-    return { peer, time, logger, later, ended: () => this.#openCount-- }
+    const { time, logger, later, gatheredBytesMax } = this.#options
+    const gathered = { bytesMax: gatheredBytesMax, bytes: 0 }
+    return { peer, time, logger, later, ended: () => this.#openCount--, gathered }
   }
 
   /** Takes one request, from its headers on. */

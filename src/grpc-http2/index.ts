@@ -5,7 +5,7 @@
  *
  * Words: those of grpc and http2. A *plan* is everything that the headers of a call decide before its first message; a
  * client that repeats itself gets the plan of its earlier call. A call is *over* when its status is decided or nobody is
- * left to hear it, *closed* when its stream is gone.
+ * left to hear it, *closed* when its stream is gone. *Gathered* is what came of requests and was not handed on.
  *
  * Invariants
  * 1. Every call ends once: with a status, or cancelled because nobody is left to hear one. Whatever comes later (a late
@@ -14,7 +14,9 @@
  * 2. No service is run after the deadline of its call, nor a unary one before its message is whole.
  * 3. What a service throws ends its call and no other; what is not a GrpcError is logged and told without details.
  * 4. A message that nobody reads waits at the client: a paused stream grants nothing; `send` says when it is too much.
- * 5. What one turn of the loop writes leaves together.
+ * 5. What is gathered for all calls of a connection has a bound: the call that passes it is refused, and what it gathered
+ *    is let go.
+ * 6. What one turn of the loop writes leaves together.
  *
  * Sources: grpc/doc/PROTOCOL-HTTP2.md; texts of refusals are grpc-go's.
  */

@@ -7,8 +7,12 @@ import {
   grpcStatus,
   MessageDecoder,
   type MessageLimits,
+  ownBytes,
 } from '../grpc/index.ts'
 import type { Call, CallReader } from './call.ts'
+
+/** What a piece that waits costs beside its bytes: a client may send them one by one. */
+const pieceBytes = 256
 
 /**
  * A call with a stream of messages both ways. Handlers run one at a time; what a handler throws ends the call with
@@ -21,6 +25,7 @@ export class StreamCall implements GrpcStream, CallReader {
   #handlers: GrpcStreamHandlers | undefined
   /** Received while the stream was paused: at most a window. */
   #waiting: Uint8Array[] = []
+  #waitingBytes = 0
   #isPaused = false
   #isDelivering = false
   #hasEnded = false
@@ -107,7 +112,8 @@ export class StreamCall implements GrpcStream, CallReader {
   // ---- from the call ------------------------------------------------------------------------------------------
 
   onData(bytes: Uint8Array): void {
-    this.#waiting.push(bytes)
+    this.#waiting.push(this.#isPaused ? ownBytes(bytes) : bytes)
+    this.#waitingBytes += pieceBytes + bytes.length
     this.#deliver()
   }
 
@@ -120,6 +126,12 @@ export class StreamCall implements GrpcStream, CallReader {
     if (!this.#isSendBlocked) return
     this.#isSendBlocked = false
     this.#guard((handlers) => handlers.onDrain())
+  }
+
+  drop(): void {
+    this.#waiting = []
+    this.#waitingBytes = 0
+    this.#decoder.drop()
   }
 
   onClose(): void {
@@ -141,9 +153,12 @@ export class StreamCall implements GrpcStream, CallReader {
       }
       const bytes = this.#waiting.shift()
       if (bytes === undefined) break
+      this.#waitingBytes -= pieceBytes + bytes.length
       this.#decoder.push(bytes)
     }
     this.#isDelivering = false
+    if (this.#call.isOver) this.drop()
+    else this.#call.gathers(this.#waitingBytes + this.#decoder.gatheredBytes)
     if (this.#hasEnded && !this.#isPaused && !this.#isHalfCloseTold && !this.#call.isOver) {
       this.#isHalfCloseTold = true
       this.#guard((handlers) => handlers.onHalfClose())

@@ -43,6 +43,10 @@ export class UnaryCall implements CallReader {
 
   onDrain(): void {}
 
+  drop(): void {
+    this.#decoder = undefined
+  }
+
   onClose(): void {}
 
   #take(bytes: Uint8Array): Uint8Array | undefined {
@@ -51,9 +55,11 @@ export class UnaryCall implements CallReader {
       if (whole !== undefined) return whole
       this.#decoder = new MessageDecoder(this.#limits)
     }
-    this.#decoder.push(bytes)
-    const message = this.#decoder.next()
-    if (message !== undefined && !this.#decoder.isBetweenMessages) {
+    const decoder = this.#decoder
+    decoder.push(bytes)
+    const message = decoder.next()
+    this.#call.gathers(decoder.gatheredBytes)
+    if (message !== undefined && !decoder.isBetweenMessages) {
       const text = 'grpc: received more than one request message for a unary method'
       throw new GrpcError(grpcStatus.internal, text)
     }

@@ -144,6 +144,31 @@ test('a message of the limit passes, one byte more is refused before it was sent
   )
 })
 
+test('a call with which the unfinished messages of a connection are too large is refused; others go on', async (t) => {
+  const limits = { messageBytesMax: 100_000, gatheredBytesMax: 100_000 }
+  const session = await (await startServer(t, echo, limits)).connect()
+  const message = frameMessage(new Uint8Array(80_000))
+  const most = message.subarray(0, 60_000)
+  const open = async () => {
+    const stream = openCall(session, '/test.Echo/Sync')
+    const answer = answerOf(stream)
+    // When it is on its way: what other streams send comes after it.
+    await new Promise((resolve) => stream.write(most, resolve))
+    return { stream, answer }
+  }
+  const first = await open()
+  const refused = await (await open()).answer
+  assert.deepEqual(
+    [refused.status, refused.message],
+    [8, 'grpc: more than 100000 bytes of unfinished request messages in one connection'],
+  )
+  first.stream.end(message.subarray(60_000))
+  assert.equal((await first.answer).status, 0)
+  const next = await open()
+  next.stream.end(message.subarray(60_000))
+  assert.equal((await next.answer).status, 0)
+})
+
 test('a refusal carries status, text and trailers; an unexpected error is Internal and logged', async (t) => {
   const refusal = new GrpcError(grpcStatus.outOfRange, 'größer ☃ 100%', new Map([['reason', 'size']]))
   const { connect, logger } = await startServer(

@@ -10,8 +10,8 @@
  * Invariants
  * 1. Every socket, session and stream has an error handler before its first byte is read. Nothing from outside ends the
  *    process.
- * 2. Everything that waits has a bound (limits.ts): bytes by flow-control windows and the send buffer, calls and
- *    connections by count, time by the sweep, which needs no timer a connection.
+ * 2. Everything that waits has a bound (limits.ts): bytes by flow-control windows, the send buffer and what is gathered
+ *    of requests, calls and connections by count, time by the sweep, which needs no timer a connection.
  *
  * Sources: RFC 9113; the Node documentation of http2.
  *

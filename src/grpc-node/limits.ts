@@ -15,6 +15,11 @@ export interface GrpcLimits {
   readonly connectionWindowBytes: number
   /** What may wait in one connection, in MiB; above it no further call is taken. */
   readonly sessionMemoryMiB: number
+  /**
+   * Bytes of request messages that are not whole, or that nobody takes yet, in one connection; the call that passes it is
+   * refused. At least `messageBytesMax`.
+   */
+  readonly gatheredBytesMax: number
   /** Calls a client may cancel: so many at once, and so many a second for ever. Above it the connection ends. */
   readonly resetCountBurst: number
   readonly resetCountPerSecond: number
@@ -41,6 +46,7 @@ export const defaultLimits: GrpcLimits = {
   streamWindowBytes: 1024 * 1024,
   connectionWindowBytes: 8 * 1024 * 1024,
   sessionMemoryMiB: 64,
+  gatheredBytesMax: 64 * 1024 * 1024,
   resetCountBurst: 4_096,
   resetCountPerSecond: 500,
   invalidFrameCountMax: 100,

@@ -46,8 +46,9 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   const { services, time, logger, onHttp1Request } = options
   const limits: GrpcLimits = { ...defaultLimits, ...options.limits }
   const counts = { connections: 0, refused: 0 }
-  const { messageBytesMax, sendBufferBytesMax } = limits
-  const calls = new Calls({ services, time, logger, later, gunzip, messageBytesMax, sendBufferBytesMax })
+  const { messageBytesMax, gatheredBytesMax, sendBufferBytesMax } = limits
+  const bounds = { messageBytesMax, gatheredBytesMax, sendBufferBytesMax }
+  const calls = new Calls({ services, time, logger, later, gunzip, ...bounds })
   const transport = options.http2Library === 'node' ? nodeTransport : ownTransport
   const startSession = transport({ calls, time, logger }, limits)
   const shared: Shared = { limits, time, logger, startSession, counts, onHttp1Request }

@@ -80,6 +80,18 @@ export class MessageDecoder {
     return this.#prefixFilled === 0 && this.#chunk === undefined
   }
 
+  /** What waits: the part of a message that is not whole, and what was not asked for yet. */
+  get gatheredBytes(): number {
+    const chunkBytes = this.#chunk === undefined ? 0 : this.#chunk.length - this.#position
+    return chunkBytes + (this.#body?.length ?? 0)
+  }
+
+  /** Lets go of it; afterwards the decoder is of no use. */
+  drop(): void {
+    this.#body = undefined
+    this.#chunk = undefined
+  }
+
   push(chunk: Uint8Array): void {
     if (chunk.length === 0) return
     this.#chunk = chunk
@@ -116,7 +128,7 @@ export class MessageDecoder {
     const available = chunk.length - this.#position
     if (this.#body === undefined && available >= length) {
       this.#position += length
-      return ownBytes(chunk, this.#position - length, this.#position)
+      return ownBytes(new Uint8Array(chunk.buffer, chunk.byteOffset + this.#position - length, length))
     }
     const count = Math.min(available, length - this.#bodyFilled)
     const body = this.#bodyWithRoom(this.#bodyFilled + count, length)
@@ -148,8 +160,7 @@ function lengthAt(bytes: Uint8Array, start: number): number {
 }
 
 /** A copy when the view would keep much more memory alive than it shows. */
-function ownBytes(chunk: Uint8Array, start: number, end: number): Uint8Array {
-  const view = new Uint8Array(chunk.buffer, chunk.byteOffset + start, end - start)
+export function ownBytes(view: Uint8Array): Uint8Array {
   return isSmallPart(view) ? new Uint8Array(view) : view
 }
 

@@ -23,6 +23,7 @@ export {
   frameMessage,
   MessageDecoder,
   type MessageLimits,
+  ownBytes,
   wholeMessage,
 } from './framing.ts'
 export { createHealthServices, HealthState, type ServingStatus } from './health.ts'

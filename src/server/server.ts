@@ -9,7 +9,7 @@ import {
 } from '../consistent-core/index.ts'
 import { createEtcdServices, defaultEtcdOptions, type EtcdDependencies } from '../etcd/index.ts'
 import { createHealthServices, HealthState } from '../grpc/index.ts'
-import { createGrpcServer, type GrpcServer } from '../grpc-node/index.ts'
+import { createGrpcServer, defaultLimits, type GrpcServer } from '../grpc-node/index.ts'
 import type { Address, Disk, Entropy, Logger, Network, Time } from '../io/index.ts'
 import {
   createJsonLogger,
@@ -229,12 +229,13 @@ function clientServer(
     ...createEtcdServices(etcdDependencies(config, world, member)),
     ...createHealthServices(new HealthState()),
   ])
+  const messageBytesMax = config.requestBytesMax + 512 * 1024
   return createGrpcServer({
     services,
     http2Library: config.http2Library,
     time: world.time,
     logger: world.logger,
-    limits: { messageBytesMax: config.requestBytesMax + 512 * 1024 },
+    limits: { messageBytesMax, gatheredBytesMax: Math.max(defaultLimits.gatheredBytesMax, messageBytesMax) },
     onHttp1Request: http,
   })
 }
