@@ -1,6 +1,6 @@
 // What the load sends. A request is rendered once; what differs from one to the next are its stream and its keys.
 import { HpackEncoder, headerList } from '../../src/hpack/index.ts'
-import { frameFlag, frameHeaderBytes, frameType } from '../../src/http2/frame.ts'
+import { frameBytesMax, frameFlag, frameHeaderBytes, frameType } from '../../src/http2/frame.ts'
 import { type MethodName, methods } from '../../test/support/etcd-messages.ts'
 import { encode, type Message } from '../../test/support/protobuf.ts'
 
@@ -37,6 +37,8 @@ export class RequestTemplate {
   /** `block`: the headers, as they are at this place of the connection. */
   constructor(block: Uint8Array, body: Uint8Array) {
     const message = Buffer.concat([Buffer.alloc(5), body])
+    if (message.length > frameBytesMax)
+      throw new Error(`a request of over ${frameBytesMax} bytes is beyond this load`)
     message.writeUInt32BE(body.length, 1)
     this.dataBytes = message.length
     this.#dataAt = frameHeaderBytes + block.length
