@@ -7,6 +7,7 @@ import { type ClusterSettings, defaultSettings, type Seat, type System } from '.
 import type { Laboratory } from './laboratory.ts'
 import { LeaseHolders } from './lease-holders.ts'
 import { fastClockRate } from './nemesis.ts'
+import { keyOfProbe } from './probe.ts'
 import { Connection } from './recorder.ts'
 import { type Load, type Result, runSession, type Session } from './session.ts'
 
@@ -128,7 +129,7 @@ async function pauseLeader({ session, figure }: ScenarioContext): Promise<void> 
     cluster.pause(seat)
     const reads = Array.from({ length: 20 }, (_, i) => {
       const client = { name: `queued ${seat.life} ${i}`, connection }
-      const read = { kind: 'range', key: `p${i % 3}`, end: '', limit: 0 } as const
+      const read = { kind: 'range', key: keyOfProbe(i % 3), end: '', limit: 0 } as const
       return recorder.call(client, read, { deadlineMs: 20_000 })
     })
     gaps.push(await session.nextWriteMs(at))

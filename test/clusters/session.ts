@@ -102,10 +102,10 @@ export class Session {
     this.#startedAt = this.recorder.now
     const { seats } = cluster
     const { recorder } = this
-    this.#clients = Array.from(
-      { length: load.clients },
-      (_, i) => new RecordedClient({ name: `c${i + 1}`, seats, recorder, random: random.fork() }),
-    )
+    this.#clients = Array.from({ length: load.clients }, (_, i) => {
+      const system = cluster.settings.system
+      return new RecordedClient({ name: `c${i + 1}`, seats, recorder, random: random.fork(), system })
+    })
     this.#probes = load.probes ? seats.map((seat) => new Probe(seat, recorder)) : []
     this.#scribes = seats.map((seat) =>
       this.#createWatcher(`scribe ${seat.name}`, this.#wholeRequest(), [seat]),
