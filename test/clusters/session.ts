@@ -174,6 +174,17 @@ export class Session {
     return inside.reduce((longest, end, i) => Math.max(longest, end - (inside[i - 1] ?? end)), 0)
   }
 
+  /** Writes that began at that time or later and were acknowledged in less than so many milliseconds. */
+  writesSooner(from: number, belowMs: number): number {
+    return this.recorder.calls.filter(
+      ({ request, outcome, calledAt }) =>
+        request.kind === 'put' &&
+        calledAt >= from &&
+        outcome.kind === 'answered' &&
+        outcome.returnedAt - calledAt < belowMs,
+    ).length
+  }
+
   #wholeRequest(): WatchRequest {
     return { ...wholeSpan, startRevision: 2, ...plain, previous: this.#tellsPrevious }
   }
