@@ -4,31 +4,50 @@ import { Arguments } from '../test/support/arguments.ts'
 import { GrpcClient } from '../test/support/grpc-client.ts'
 import { type ServerCluster, startCluster } from '../test/support/servers.ts'
 import type { Load } from './h2load.ts'
+import { operationNames, type OperationName as RandomOperationName } from './load/requests.ts'
 import { describeCommit, describeMachine } from './machine.ts'
 import {
+  fill,
   type LoadName,
+  leaderOf,
   loads,
   measureFirstWrite,
   measureIdle,
   measureLeaderKill,
   measureLoad,
   measureLoaded,
+  measureRandomLoad,
   type OperationName,
   operations,
 } from './parts.ts'
 
-const partNames = ['one', 'three', 'first-write', 'idle', 'loaded', 'leader-kill']
+const partNames = [
+  'one',
+  'three',
+  'one-random',
+  'three-random',
+  'first-write',
+  'idle',
+  'loaded',
+  'leader-kill',
+]
 
 const usage = `npm run bench -- [options]
   --a etcd --b bin/quorate   the two server commands; etcd's flags are appended
   --parts ${partNames.join(',')}   (default: all)
   --operations put,range-linearizable,range-serializable  --loads 1x1,100x1,100x10
+  --random-operations ${operationNames.join(',')}
   --rounds 3                 of each measurement; the median counts
   --scale 100                percent of the requests of a load
-  --keys 1000000             of the part "loaded"
+  --keys 1000000             of "loaded" and the random parts, whose runs take --seconds 5 at --scale 100
   --out bench/results        where the result is stored; "none" stores nothing`
 
 type Sample = { [metric: string]: number }
+type Measurement = {
+  name: string
+  warmUp?: (cluster: ServerCluster) => Promise<unknown>
+  measure: (cluster: ServerCluster) => Promise<Sample>
+}
 type Row = { name: string; metric: string; better: 'higher' | 'lower'; a: number; b: number; ratio: number }
 
 /** Metrics of which more is better; of all others less is. */
@@ -39,24 +58,41 @@ async function main(): Promise<void> {
   const commands = { a: options.text('a', 'etcd'), b: options.text('b', 'bin/quorate') }
   const parts = options.list('parts', partNames.join(','))
   const wantedOperations = options.list('operations', 'put,range-linearizable,range-serializable')
+  const wantedRandomOperations = options
+    .list('random-operations', operationNames.join(','))
+    .map(randomOperationOf)
   const wantedLoads = options.list('loads', Object.keys(loads).join(','))
   const rounds = options.number('rounds', 3)
   const percent = options.number('scale', 100)
   const keys = options.number('keys', 1_000_000)
+  const seconds = options.number('seconds', 5)
   const out = options.text('out', 'bench/results')
   options.refuseUnknown()
   for (const part of parts) if (!partNames.includes(part)) options.fail(`no part is called ${part}`)
   const bench = new Bench(commands, rounds)
-  for (const [part, size] of [
-    ['one', 1],
-    ['three', 3],
-  ] as const) {
-    if (!parts.includes(part)) continue
-    await bench.throughput(
-      size,
-      wantedOperations.map(operationOf),
-      wantedLoads.map((name) => loadOf(name, percent)),
-    )
+  const chosenLoads = wantedLoads.map((name) => loadOf(name, percent))
+  const fixed = wantedOperations.map(operationOf).flatMap((operation) =>
+    chosenLoads.map(({ name, load }) => ({
+      name: `${operation} ${name}`,
+      // Warm-up of both, not counted: compilers and caches come to rest.
+      warmUp: (cluster: ServerCluster) => measureLoad(cluster, operation, partOf(load, 0.25)),
+      measure: (cluster: ServerCluster) => measureLoad(cluster, operation, load),
+    })),
+  )
+  const random = wantedRandomOperations.flatMap((operation) =>
+    chosenLoads.map(({ name, load: { connections, streams } }) => {
+      const load = { connections, streams, keyCount: keys, countedMs: Math.round(seconds * 10 * percent) }
+      return {
+        name: `${operation} of ${keys} keys ${name}`,
+        measure: (cluster: ServerCluster) => measureRandomLoad(cluster, operation, load),
+      }
+    }),
+  )
+  for (const size of [1, 3]) {
+    const nodes = size === 1 ? 'one' : 'three'
+    if (parts.includes(nodes)) await bench.throughput(size, fixed)
+    if (!parts.includes(`${nodes}-random`)) continue
+    await bench.throughput(size, random, async (cluster) => fill((await leaderOf(cluster)).endpoint, keys))
   }
   if (parts.includes('first-write')) {
     await bench.compare('start to first write', async (command) => ({ ms: await measureFirstWrite(command) }))
@@ -90,25 +126,21 @@ class Bench {
 
   async throughput(
     size: number,
-    chosenOperations: readonly OperationName[],
-    chosenLoads: readonly { name: string; load: Load }[],
+    measurements: readonly Measurement[],
+    prepare: (cluster: ServerCluster) => Promise<void> = async () => undefined,
   ): Promise<void> {
     const clusters: { a?: ServerCluster; b?: ServerCluster } = {}
     try {
       for (const side of ['a', 'b'] as const) {
         clusters[side] = await startCluster(this.#commands[side], { label: `bench-${side}`, size })
+        await prepare(started(clusters, side))
       }
-      for (const operation of chosenOperations) {
-        for (const { name, load } of chosenLoads) {
-          const nodes = size === 1 ? 'one node' : `${size} nodes`
-          // Warm-up of both, not counted: compilers and caches come to rest.
-          const warmUp = { ...load, requests: Math.max(load.connections, Math.round(load.requests / 4)) }
-          for (const side of ['a', 'b'] as const)
-            await measureLoad(started(clusters, side), operation, warmUp)
-          await this.#measureRounds(`${nodes}, ${operation} ${name}`, this.#rounds, async (side) => {
-            return await measureLoad(started(clusters, side), operation, load)
-          })
-        }
+      for (const { name, warmUp, measure } of measurements) {
+        for (const side of ['a', 'b'] as const) await warmUp?.(started(clusters, side))
+        const nodes = size === 1 ? 'one node' : `${size} nodes`
+        await this.#measureRounds(`${nodes}, ${name}`, this.#rounds, (side) =>
+          measure(started(clusters, side)),
+        )
       }
     } finally {
       await clusters.a?.stop()
@@ -208,12 +240,22 @@ function operationOf(name: string): OperationName {
   return found as OperationName
 }
 
+function randomOperationOf(name: string): RandomOperationName {
+  const found = operationNames.find((operation) => operation === name)
+  if (found === undefined) throw new Error(`no operation with random keys is called ${name}`)
+  return found
+}
+
+function partOf(load: Load, share: number): Load {
+  return { ...load, requests: Math.max(load.connections, Math.round(load.requests * share)) }
+}
+
 function loadOf(name: string, percent: number): { name: string; load: Load } {
   const load = loads[name as LoadName]
   if (load === undefined) throw new Error(`no load is called ${name}`)
   return {
     name,
-    load: { ...load, requests: Math.max(load.connections, Math.round((load.requests * percent) / 100)) },
+    load: partOf(load, percent / 100),
   }
 }
 

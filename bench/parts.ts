@@ -1,5 +1,8 @@
 // What is measured. Each part measures one side once; main.ts calls it for both sides in turn, round after round.
+import { execFile } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { GrpcClient } from '../test/support/grpc-client.ts'
 import { allKeys, bytes, messageOf, numberOf, revisionOf } from '../test/support/keys.ts'
 import type { Message } from '../test/support/protobuf.ts'
@@ -11,12 +14,15 @@ import {
   waitReady,
 } from '../test/support/servers.ts'
 import { type Load, type LoadResult, runLoad } from './h2load.ts'
+import { loadKey, type OperationName as RandomOperationName } from './load/requests.ts'
+import type { LoadReport } from './load/run.ts'
 
 const keySizeBytes = 8
 const valueSizeBytes = 256
 const idleSettleMs = 5_000
 const probeDeadlineMs = 250
 const restartDeadlineMs = 300_000
+const generatorDeadlineMs = 60_000
 
 export type LoadName = '1x1' | '100x1' | '100x10'
 export type OperationName = 'put' | 'range linearizable' | 'range serializable'
@@ -56,6 +62,48 @@ export async function measureLoad(
   } finally {
     client.close()
   }
+}
+
+export type RandomLoadResult = LoadResult & { p999Ms: number; generatorBusy: number }
+
+/** The load of `npm run load` against the leader of a cluster that holds the keys, and the proof that puts were done. */
+export async function measureRandomLoad(
+  cluster: ServerCluster,
+  operation: RandomOperationName,
+  load: { connections: number; streams: number; keyCount: number; countedMs: number },
+): Promise<RandomLoadResult> {
+  const { endpoint } = await leaderOf(cluster)
+  const client = new GrpcClient(endpoint)
+  try {
+    const before = revisionOf(await client.must('range', { key: loadKey(0) }))
+    const report = await runGenerator(endpoint, operation, load)
+    const written = revisionOf(await client.must('range', { key: loadKey(0) })) - before
+    const { 0: answered = 0, ...others } = report.statuses
+    if (Object.keys(others).length > 0) throw new Error(`${operation}: ${JSON.stringify(report.statuses)}`)
+    const expected = operation === 'put' || operation === 'txn' ? answered : 0
+    if (written !== expected) throw new Error(`${operation}: ${written} revisions, ${expected} expected`)
+    const { requestsPerSecond, p50Ms, p99Ms, p999Ms, generatorBusy } = report
+    return { requestsPerSecond, p50Ms, p99Ms, p999Ms, generatorBusy }
+  } finally {
+    client.close()
+  }
+}
+
+/** In a process of its own, like any client. */
+async function runGenerator(
+  endpoint: string,
+  operation: RandomOperationName,
+  load: { connections: number; streams: number; keyCount: number; countedMs: number },
+): Promise<LoadReport> {
+  const words = {
+    ...{ endpoint, operation, connections: load.connections, streams: load.streams },
+    ...{ keys: load.keyCount, 'value-bytes': valueSizeBytes, ms: load.countedMs },
+  }
+  const args = Object.entries(words).flatMap(([name, value]) => [`--${name}`, String(value)])
+  const path = fileURLToPath(new URL('load/main.ts', import.meta.url))
+  const timeout = load.countedMs + generatorDeadlineMs
+  const { stdout } = await promisify(execFile)(process.execPath, [path, ...args], { timeout })
+  return JSON.parse(stdout) as LoadReport
 }
 
 /** From the start of the process, on an empty directory, to the first acknowledged write. Milliseconds. */
@@ -158,7 +206,7 @@ async function firstWrite(endpoints: readonly string[], until: number): Promise<
   throw new Error('no write was acknowledged in time')
 }
 
-async function fill(endpoint: string, keyCount: number): Promise<void> {
+export async function fill(endpoint: string, keyCount: number): Promise<void> {
   const putsPerTransaction = 100
   const inFlight = 8
   const client = new GrpcClient(endpoint)
@@ -170,7 +218,7 @@ async function fill(endpoint: string, keyCount: number): Promise<void> {
       next += putsPerTransaction
       const count = Math.min(putsPerTransaction, keyCount - first)
       const success = Array.from({ length: count }, (_, i) => ({
-        request_put: { key: bytes(`/bench/${String(first + i).padStart(9, '0')}`), value },
+        request_put: { key: loadKey(first + i), value },
       }))
       await client.must('txn', { success }, 60_000)
     }

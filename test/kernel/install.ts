@@ -81,8 +81,7 @@ async function visit(lab: Lab, trio: Trio, at: number, action: Action): Promise<
       await follower.ended()
       follower.start()
     }
-    await readyAtLast(follower, interposer)
-    await eventually('the same state', () => isLikeTheOther(trio), agreeDeadlineMs)
+    await agreeAtLast(trio, interposer)
     problems.push(...contradictions(life.history, await observe(follower.endpoint)))
     return { calls, isReached, problems }
   } catch (error) {
@@ -97,16 +96,21 @@ async function visit(lab: Lab, trio: Trio, at: number, action: Action): Promise<
 }
 
 /** A call in the background of a follower that has caught up may be the one at which it is killed. */
-async function readyAtLast(follower: Trio['follower'], interposer: Interposer): Promise<void> {
+async function agreeAtLast(trio: Trio, interposer: Interposer): Promise<void> {
+  const { follower } = trio
   const before = interposer.fired
+  const isKilled = (): boolean => interposer.fired > before && !follower.isRunning
   try {
     await follower.ready()
+    await eventually('the same state', () => isKilled() || isLikeTheOther(trio), agreeDeadlineMs)
   } catch (error) {
     if (interposer.fired === before) throw error
     await follower.ended()
-    follower.start()
-    await follower.ready()
   }
+  if (!isKilled()) return
+  follower.start()
+  await follower.ready()
+  await eventually('the same state', () => isLikeTheOther(trio), agreeDeadlineMs)
 }
 
 /** Only a snapshot can bring it back: the others have released what it needs, and hold no more of it in memory. */
