@@ -180,6 +180,7 @@ export class SimulatedClient {
       random: setup.random.fork(),
       keys: setup.options.keys,
       recordedRevision: setup.recorder.recordedRevision,
+      readsPast: true,
     })
     // Some run right behind the newest revision with the compaction, several times a second.
     this.#compactionShare = setup.options.compaction ? setup.random.pick([0.02, 0.02, 0.2]) : 0

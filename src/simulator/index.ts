@@ -72,14 +72,17 @@ export {
   describeEvent,
   emptyRevision,
   isInSpan,
+  isReadOnly,
   type KeySpan,
   KvModel,
   type ModelCompare,
   type ModelEvent,
   type ModelPair,
+  type ModelPut,
   type ModelRequest,
   type ModelResult,
   type ModelTransaction,
+  plainRange,
   type RevisionRecord,
   type SimpleRequest,
   type SimpleResult,
@@ -91,6 +94,7 @@ export { drawOptions, type FaultKind, faultKinds, type SimulationOptions } from 
 export { SimulatedProcess } from './process.ts'
 export { startQuorate } from './quorate-server.ts'
 export { reduceRun } from './reduce.ts'
+export { RequestDrawer } from './request-drawer.ts'
 export { type ScheduledEvent, Scheduler } from './scheduler.ts'
 export {
   type CallTerms,

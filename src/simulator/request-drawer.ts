@@ -23,6 +23,7 @@ export class RequestDrawer {
   readonly #random: SeededRandom
   readonly #keys: number
   readonly #recordedRevision: () => number
+  readonly #readsPast: boolean
   /** This one deletes as often as it puts: what is compacted are tombstones. */
   readonly #isDeleteHeavy: boolean
   #values = 0
@@ -33,11 +34,14 @@ export class RequestDrawer {
     keys: number
     /** A revision that has been, and has been recorded. */
     recordedRevision: () => number
+    /** Whether ranges of transactions may ask for older revisions. */
+    readsPast: boolean
   }) {
     this.#name = setup.name
     this.#random = setup.random
     this.#keys = setup.keys
     this.#recordedRevision = setup.recordedRevision
+    this.#readsPast = setup.readsPast
     this.#isDeleteHeavy = setup.random.chance(0.3)
   }
 
@@ -132,7 +136,8 @@ export class RequestDrawer {
     const isWide = random.chance(0.1)
     for (let count = isWide ? wideKeys : random.between(0, 4); count > 0; count--) {
       const choice = random.unit()
-      if (choice < 0.2) steps.push(this.#range(random.chance(0.3) ? this.#oldRevision() : 0))
+      if (choice < 0.2)
+        steps.push(this.#range(this.#readsPast && random.chance(0.3) ? this.#oldRevision() : 0))
       else if (choice < 0.3 && depth < nestingMax) steps.push(this.#transaction(used, depth + 1))
       else {
         const key = isWide ? `m${random.between(0, wideKeys)}` : this.#key()

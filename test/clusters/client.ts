@@ -2,41 +2,62 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { SeededRandom } from '../../src/base/index.ts'
 import {
-  type KeySpan,
+  isReadOnly,
   type LeaseRecord,
   type ModelCompare,
   type ModelRequest,
+  RequestDrawer,
   recordLease,
   type SimpleRequest,
 } from '../../src/simulator/index.ts'
 import { numberOf } from '../support/keys.ts'
-import type { Seat } from './cluster.ts'
+import type { Seat, System } from './cluster.ts'
 import { searchedKeys } from './judge.ts'
 import { Connection, callDeadlineMs, isCertainlyNothing, type Recorder } from './recorder.ts'
 
 const thinkMsMax = 20
 const pauseAfterRefusalMs = 50
 const leaseTtlSeconds = 2
+/** With those of wide transactions no more than etcd still sorts without mixing equals. */
 const keyCount = 6
 /** Calls of a client on one pair of keys before the next pair is taken: the search over their orders stays small. */
 const pairCallsMax = 25
+
+/** Of answers, and of refusals with a reason: a key or lease is missing, a revision is gone or has not been. */
+const servingCodes: ReadonlySet<number> = new Set([0, 3, 5, 11])
 
 export class RecordedClient {
   readonly name: string
   readonly #seats: readonly Seat[]
   readonly #recorder: Recorder
   readonly #random: SeededRandom
+  readonly #system: System
+  readonly #drawer: RequestDrawer
   #connection: Connection
   #lease: LeaseRecord | undefined
-  #values = 0
+  #pairValues = 0
   #pairCalls = 0
   #isStopped = false
 
-  constructor(setup: { name: string; seats: readonly Seat[]; recorder: Recorder; random: SeededRandom }) {
+  constructor(setup: {
+    name: string
+    seats: readonly Seat[]
+    recorder: Recorder
+    random: SeededRandom
+    system: System
+  }) {
     this.name = setup.name
     this.#seats = setup.seats
     this.#recorder = setup.recorder
     this.#random = setup.random
+    this.#system = setup.system
+    this.#drawer = new RequestDrawer({
+      name: setup.name,
+      random: setup.random.fork(),
+      keys: keyCount,
+      recordedRevision: () => setup.recorder.collector.contiguousRevision,
+      readsPast: setup.system === 'quorate',
+    })
     this.#connection = new Connection(this.#random.pick(this.#seats))
   }
 
@@ -78,16 +99,17 @@ export class RecordedClient {
   }
 
   async #actOnKeys(): Promise<boolean> {
-    const request = this.#drawRequest()
-    const isRange = request.kind === 'range'
+    const random = this.#random
+    const lease = random.chance(0.15) ? this.#lease : undefined
+    const request = lease === undefined ? this.#drawer.draw() : this.#drawer.leasePut(lease.id)
     const newest = this.#recorder.collector.contiguousRevision
-    const isOld = isRange && newest > 1 && this.#random.chance(0.1)
+    const isOld = request.kind === 'range' && newest > 1 && random.chance(0.1)
+    const isSerializable = isReadOnly(request) && random.chance(0.3)
     const { code } = await this.#recorder.call(this, request, {
-      isSerializable: isRange && this.#random.chance(0.3),
-      atRevision: isOld ? this.#random.between(Math.max(1, newest - 100), newest + 1) : 0,
+      isSerializable: isSerializable || (this.#system === 'etcd' && isWithoutSteps(request)),
+      atRevision: isOld ? random.between(Math.max(1, newest - 100), newest + 1) : 0,
     })
-    // A refusal with a reason is an answer of a node that works.
-    return code === 0 || code === 5 || code === 11
+    return servingCodes.has(code)
   }
 
   /** Two keys that all clients share for a while, changed and read together, for the search over all orders. */
@@ -98,18 +120,23 @@ export class RecordedClient {
     const key = this.#random.pick(keys)
     const choice = this.#random.unit()
     const swap = (): ModelRequest => {
-      const success = keys.map((one) => this.#drawPut(one))
+      const success = keys.map((one) => this.#pairPut(one))
       return { kind: 'transaction', compare: [this.#drawSwap(key)], success, failure: [both] }
     }
     const request: ModelRequest =
       choice < 0.45
         ? both
         : choice < 0.7
-          ? this.#drawPut(key)
+          ? this.#pairPut(key)
           : choice < 0.75
             ? { kind: 'delete', key, end: '' }
             : swap()
     return (await this.#recorder.call(this, request)).code === 0
+  }
+
+  /** A value that nobody else writes. */
+  #pairPut(key: string): SimpleRequest {
+    return { kind: 'put', key, value: `${this.name}.pair${++this.#pairValues}`, lease: 0n }
   }
 
   #drawSwap(key: string): ModelCompare {
@@ -179,62 +206,9 @@ export class RecordedClient {
     } else lease.told.push({ remainingMs: 1_000 * numberOf(TTL), grantedMs: 1_000 * numberOf(grantedTTL) })
     return true
   }
+}
 
-  #drawRequest(): ModelRequest {
-    const random = this.#random
-    const choice = random.unit()
-    if (this.#lease !== undefined && choice < 0.15) return this.#drawLeasePut(this.#lease.id)
-    if (choice < 0.45) return this.#drawPut(this.#drawKey())
-    if (choice < 0.72) return { kind: 'range', ...this.#drawSpan(), limit: random.pick([0, 0, 2]) }
-    if (choice < 0.8) return { kind: 'delete', ...this.#drawSpan() }
-    const key = this.#drawKey()
-    const steps = (): SimpleRequest[] => {
-      const list: SimpleRequest[] = []
-      if (random.chance(0.7)) list.push(this.#drawPut(key))
-      else if (random.chance(0.5)) list.push({ kind: 'delete', key, end: '' })
-      const other = this.#drawKey()
-      if (other !== key && random.chance(0.5)) list.push(this.#drawPut(other))
-      if (random.chance(0.6)) list.push({ kind: 'range', ...this.#drawSpan(), limit: 0 })
-      return list
-    }
-    return { kind: 'transaction', compare: this.#drawCompare(key), success: steps(), failure: steps() }
-  }
-
-  #drawCompare(key: string): ModelCompare[] {
-    const random = this.#random
-    const result = random.pick(['equal', 'greater', 'less', 'notEqual'] as const)
-    const compares: ModelCompare[] = [
-      { key, end: '', target: 'version', result, operand: random.between(0, 4) },
-      { key, end: '', target: 'mod', result, operand: this.#recorder.collector.contiguousRevision },
-      { key, end: '', target: 'create', result, operand: 0 },
-      { key, end: '', target: 'value', result, operand: `${this.name}.${this.#values}` },
-    ]
-    return random.chance(0.1) ? [] : [random.pick(compares)]
-  }
-
-  #drawPut(key: string): SimpleRequest {
-    return { kind: 'put', key, value: this.#drawValue(), lease: 0n }
-  }
-
-  /** Keys with a lease are apart, before all others, so that nothing but the end of the lease deletes them. */
-  #drawLeasePut(lease: bigint): SimpleRequest {
-    const key = `a${lease}.${this.#random.between(0, 2)}`
-    return { kind: 'put', key, value: this.#drawValue(), lease }
-  }
-
-  /** Never twice the same; now and then larger than a page. */
-  #drawValue(): string {
-    const padding = this.#random.chance(0.03) ? 'x'.repeat(this.#random.between(100, 5_000)) : ''
-    return `${this.name}.${++this.#values}${padding}`
-  }
-
-  #drawKey(): string {
-    return `k${this.#random.between(0, keyCount)}`
-  }
-
-  /** Of the shared keys alone: neither pairs, which come after them, nor keys with a lease. */
-  #drawSpan(): KeySpan {
-    const key = this.#drawKey()
-    return { key, end: this.#random.pick(['', '', 'l', 'k4']) }
-  }
+/** etcd answers it as a serializable read, although nobody asked for one. */
+function isWithoutSteps(request: ModelRequest): boolean {
+  return request.kind === 'transaction' && request.success.length + request.failure.length === 0
 }

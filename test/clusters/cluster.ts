@@ -1,6 +1,6 @@
 // Three real nodes of one system in a laboratory, with the faults that a process can suffer.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -163,9 +163,10 @@ export class Cluster {
     }
   }
 
-  /** Each sync of its files takes so much longer, until the returned function is called. */
-  slowDisk(seat: Seat, delayMs: number): () => void {
-    const calls = 'fsync,fdatasync'
+  /** Each write that must be durable takes so much longer, until the returned function is called. */
+  async slowDisk(seat: Seat, delayMs: number): Promise<() => void> {
+    // Quorate's log is written through: its durable calls are the writes themselves.
+    const calls = this.settings.system === 'etcd' ? 'fsync,fdatasync' : 'fsync,fdatasync,pwrite64,pwritev'
     const inject = ['-e', `trace=${calls}`, '-e', `inject=${calls}:delay_enter=${delayMs * 1_000}`]
     const pid = seat.server.pid ?? 0
     const tracer = spawn('strace', ['-f', '-qq', '-o', '/dev/null', ...inject, '-p', String(pid)], {
@@ -173,6 +174,7 @@ export class Cluster {
     })
     tracers.add(tracer)
     tracer.on('exit', () => tracers.delete(tracer))
+    while (tracers.has(tracer) && !isTraced(pid)) await sleep(5)
     return () => {
       tracer.kill('SIGTERM')
     }
@@ -297,6 +299,18 @@ function signal(seat: Seat, name: 'SIGSTOP' | 'SIGCONT'): boolean {
     return process.kill(pid, name)
   } catch {
     // It ended just now; that nobody killed it is found in the end.
+    return false
+  }
+}
+
+/** Whether every thread of a process has a tracer. */
+function isTraced(pid: number): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/task`).every((thread) =>
+      /^TracerPid:\s+[1-9]/m.test(readFileSync(`/proc/${pid}/task/${thread}/status`, 'utf8')),
+    )
+  } catch {
+    // It, or one of its threads, ended just now.
     return false
   }
 }

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import type { ModelRequest, ModelResult, RecordedCall } from '../../src/simulator/index.ts'
-import { countLost, judge } from './judge.ts'
+import { countLost, judge, searchedKeys } from './judge.ts'
 import { isCertainlyNothing, Recorder } from './recorder.ts'
 
+const register = `${searchedKeys}0`
 const put = (key: string, value: string): ModelRequest => ({ kind: 'put', key, value, lease: 0n })
 
 function recorded(id: number, request: ModelRequest, outcome: RecordedCall['outcome']): RecordedCall {
@@ -18,13 +19,13 @@ function answered(id: number, request: ModelRequest, revision: number, result: M
 /** Two writes of one register, the second one read again; the log has both. */
 function history(read: { value: string; modRevision: number; version: number }, revision: number): Recorder {
   const recorder = new Recorder()
-  const pair = { key: 'r0', createRevision: 2, lease: 0n }
+  const pair = { key: register, createRevision: 2, lease: 0n }
   const first = { ...pair, value: 'a', modRevision: 2, version: 1 }
   const second = { ...pair, value: 'b', modRevision: 3, version: 2 }
   recorder.calls.push(
-    answered(1, put('r0', 'a'), 2, { kind: 'put' }),
-    answered(2, put('r0', 'b'), 3, { kind: 'put' }),
-    answered(3, { kind: 'range', key: 'r0', end: '', limit: 0 }, revision, {
+    answered(1, put(register, 'a'), 2, { kind: 'put' }),
+    answered(2, put(register, 'b'), 3, { kind: 'put' }),
+    answered(3, { kind: 'range', key: register, end: '', limit: 0 }, revision, {
       kind: 'range',
       pairs: [{ ...pair, ...read }],
       count: 1,
@@ -63,7 +64,10 @@ test('an acknowledged write that the log does not have is lost, one of unknown o
   const { calls, collector } = history({ value: 'b', modRevision: 3, version: 2 }, 3)
   assert.equal(countLost(calls, collector.records()), 0)
   assert.equal(countLost(calls, collector.records().slice(0, 1)), 1)
-  assert.equal(countLost([recorded(4, put('r0', 'c'), { kind: 'unknown' })], collector.records()), 0)
+  assert.equal(countLost([recorded(4, put(register, 'c'), { kind: 'unknown' })], collector.records()), 0)
+  const keeps = (key: string): ModelRequest => ({ kind: 'put', key, value: '', lease: 0n, ignoreValue: true })
+  assert.equal(countLost([answered(5, keeps(register), 3, { kind: 'put' })], collector.records()), 0)
+  assert.equal(countLost([answered(5, keeps('other'), 3, { kind: 'put' })], collector.records()), 1)
 })
 
 test('only what a server says, or what nobody heard, certainly did nothing', () => {

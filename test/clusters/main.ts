@@ -5,11 +5,11 @@ import { join } from 'node:path'
 import { countRuns, type Figures } from '../../testing/totals.ts'
 import { Arguments } from '../support/arguments.ts'
 import { fillCompileCache, type System } from './cluster.ts'
-import { Laboratory, missingHere } from './laboratory.ts'
+import { missingHere } from './laboratory.ts'
 import { type FaultKind, faultKinds } from './nemesis.ts'
-import { runScenario, type Scenario, scenarios } from './scenarios.ts'
+import { type Scenario, scenarios } from './scenarios.ts'
 import { describeSession, type Result } from './session.ts'
-import { runEpisodes } from './workers.ts'
+import { runTasks, type Task } from './workers.ts'
 
 const shownMax = 5
 const factsLengthMax = 400
@@ -21,7 +21,7 @@ const usage = `npm run clusters -- [--system quorate|etcd|both] [--only NAME,...
   Needs root on Debian with iproute2, iptables, strace, libfaketime, and etcd-server for --system etcd.
   --system       default both
   --histories 4  of each system; 0: none
-  --jobs ${jobsDefault}       histories at a time
+  --jobs ${jobsDefault}       scenarios and histories at a time; 1 for figures in milliseconds that say something
   --only A,B     these scenarios and no histories unless --histories asks for them; none: no scenario
                  ${scenarios.map(({ name }) => name).join(', ')}
   --samples 4    of each figure that is measured more than once
@@ -61,18 +61,16 @@ async function main(): Promise<number> {
     show(result)
   }
   const startedAt = performance.now()
-  if (chosen.length > 0) {
-    const laboratory = new Laboratory(3)
-    for (const scenario of chosen) {
-      for (const setup of setups.filter((one) => scenario.systems.includes(one.system))) {
-        take(await runScenario(scenario, setup, laboratory))
-      }
-    }
-    laboratory.close()
-  }
-  const drawn = Array.from({ length: histories }, (_, i) => setups.map((one) => ({ ...one, seed: seed + i })))
+  const directed = chosen.flatMap(({ name, systems }) =>
+    setups
+      .filter((one) => systems.includes(one.system))
+      .map((one): Task => ({ kind: 'scenario', setup: { ...one, name } })),
+  )
+  const drawn = Array.from({ length: histories }, (_, i) =>
+    setups.map((one): Task => ({ kind: 'history', setup: { ...one, seed: seed + i } })),
+  )
   let failure: unknown
-  await runEpisodes(drawn.flat(), jobs, take).catch((error: unknown) => {
+  await runTasks([...directed, ...drawn.flat()], jobs, take).catch((error: unknown) => {
     failure = error
   })
   const totals = Object.fromEntries(systems.map((one) => [one, totalsOf(one, results)]))

@@ -1,14 +1,16 @@
 // Requests of the model as messages of the etcd v3 API, and answers back. One character a byte on the model's side.
-import type {
-  ModelCompare,
-  ModelEvent,
-  ModelPair,
-  ModelRequest,
-  ModelResult,
-  ModelTransaction,
-  SimpleRequest,
-  SimpleResult,
-  ToldEvent,
+import {
+  type ModelCompare,
+  type ModelEvent,
+  type ModelPair,
+  type ModelPut,
+  type ModelRequest,
+  type ModelResult,
+  type ModelTransaction,
+  plainRange,
+  type SimpleRequest,
+  type SimpleResult,
+  type ToldEvent,
 } from '../../src/simulator/index.ts'
 import type { MethodName } from '../support/etcd-messages.ts'
 import { bytesOf, messageOf, messagesOf, numberOf } from '../support/keys.ts'
@@ -19,28 +21,31 @@ export interface WireCall {
   readonly message: Message
 }
 
-/** `atRevision` and `isSerializable` are of ranges alone. */
-export function callOf(request: ModelRequest, atRevision: number, isSerializable: boolean): WireCall {
+/** How every range of a request is to be answered; `atRevision` 0: as it is now, or as the range says itself. */
+export interface ReadTerms {
+  readonly atRevision: number
+  readonly isSerializable: boolean
+}
+
+export function callOf(request: ModelRequest, terms: ReadTerms): WireCall {
   switch (request.kind) {
     case 'range':
-      return {
-        method: 'range',
-        message: { ...rangeMessage(request), revision: atRevision, serializable: isSerializable },
-      }
+      return { method: 'range', message: rangeMessage(request, terms) }
     case 'put':
       return { method: 'put', message: putMessage(request) }
     case 'delete':
-      return { method: 'deleteRange', message: spanMessage(request) }
+      return { method: 'deleteRange', message: deleteMessage(request) }
     default:
-      return { method: 'txn', message: transactionMessage(request) }
+      return { method: 'txn', message: transactionMessage(request, terms) }
   }
 }
 
-function transactionMessage(request: ModelTransaction): Message {
+function transactionMessage(request: ModelTransaction, terms: ReadTerms): Message {
+  const stepOf = (step: ModelRequest): Message => stepMessage(step, terms)
   return {
     compare: request.compare.map(compareMessage),
-    success: request.success.map(stepMessage),
-    failure: request.failure.map(stepMessage),
+    success: request.success.map(stepOf),
+    failure: request.failure.map(stepOf),
   }
 }
 
@@ -96,9 +101,14 @@ function simpleResultOf(request: SimpleRequest, answer: Message): SimpleResult {
         ...(answer.more === true ? { more: true } : {}),
       }
     case 'put':
-      return { kind: 'put' }
-    default:
-      return { kind: 'delete', deleted: numberOf(answer.deleted) }
+      return answer.prev_kv === undefined
+        ? { kind: 'put' }
+        : { kind: 'put', previous: pairOf(messageOf(answer.prev_kv)) }
+    default: {
+      const deleted = numberOf(answer.deleted)
+      const previous = messagesOf(answer.prev_kvs).map(pairOf)
+      return previous.length === 0 ? { kind: 'delete', deleted } : { kind: 'delete', deleted, previous }
+    }
   }
 }
 
@@ -112,25 +122,55 @@ function stepAnswerOf(step: ModelRequest, response: Message): Message {
   return messageOf(field)
 }
 
-function stepMessage(step: ModelRequest): Message {
+function stepMessage(step: ModelRequest, terms: ReadTerms): Message {
   switch (step.kind) {
     case 'range':
-      return { request_range: rangeMessage(step) }
+      return { request_range: rangeMessage(step, terms) }
     case 'put':
       return { request_put: putMessage(step) }
     case 'delete':
-      return { request_delete_range: spanMessage(step) }
+      return { request_delete_range: deleteMessage(step) }
     default:
-      return { request_txn: transactionMessage(step) }
+      return { request_txn: transactionMessage(step, terms) }
   }
 }
 
-function rangeMessage(request: SimpleRequest & { readonly kind: 'range' }): Message {
-  return { ...spanMessage(request), limit: request.limit }
+const sortOrders = { none: 0, ascend: 1, descend: 2 } as const
+const sortTargets = { key: 0, version: 1, create: 2, mod: 3, value: 4 } as const
+
+function rangeMessage(request: SimpleRequest & { readonly kind: 'range' }, terms: ReadTerms): Message {
+  const { limit, variant = plainRange } = request
+  return {
+    ...spanMessage(request),
+    limit,
+    revision: variant.revision === 0 ? terms.atRevision : variant.revision,
+    sort_order: sortOrders[variant.sortOrder],
+    sort_target: sortTargets[variant.sortTarget],
+    serializable: terms.isSerializable,
+    keys_only: variant.keysOnly,
+    count_only: variant.countOnly,
+    min_mod_revision: variant.modRevisionMin,
+    max_mod_revision: variant.modRevisionMax,
+    min_create_revision: variant.createRevisionMin,
+    max_create_revision: variant.createRevisionMax,
+  }
 }
 
-function putMessage({ key, value, lease }: SimpleRequest & { readonly kind: 'put' }): Message {
-  return { key: latin1(key), value: latin1(value), lease }
+/** What the server is to keep must not be sent: it would be refused. */
+function putMessage(request: ModelPut): Message {
+  const { key, value, lease, previous = false, ignoreValue = false, ignoreLease = false } = request
+  return {
+    key: latin1(key),
+    value: latin1(ignoreValue ? '' : value),
+    lease: ignoreLease ? 0n : lease,
+    prev_kv: previous,
+    ignore_value: ignoreValue,
+    ignore_lease: ignoreLease,
+  }
+}
+
+function deleteMessage(request: SimpleRequest & { readonly kind: 'delete' }): Message {
+  return { ...spanMessage(request), prev_kv: request.previous === true }
 }
 
 const compareResults = { equal: 0, greater: 1, less: 2, notEqual: 3 } as const

@@ -27,7 +27,7 @@ export class Probe {
     let connection = new Connection(this.#seat)
     for (let number = 1; !this.#isStopped; number++) {
       const value = `${this.name} ${number}`
-      const request = { kind: 'put', key: `p${this.#seat.place}`, value, lease: 0n } as const
+      const request = { kind: 'put', key: keyOfProbe(this.#seat.place), value, lease: 0n } as const
       const client = { name: this.name, connection }
       const answer = await this.#recorder.call(client, request, { deadlineMs: patienceMs })
       if (answer.code !== 0) {
@@ -38,4 +38,9 @@ export class Probe {
     }
     connection.close()
   }
+}
+
+/** Before the drawn keys: no drawn request changes it. */
+export function keyOfProbe(place: number): string {
+  return `g${place}`
 }

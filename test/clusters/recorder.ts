@@ -56,7 +56,7 @@ export class Recorder {
       outcome: { kind: 'unknown' },
     }
     this.calls.push(call)
-    const { method, message } = callOf(request, atRevision, isSerializable)
+    const { method, message } = callOf(request, { atRevision, isSerializable })
     const answer = await connection.grpc.call(method, message, deadlineMs)
     if (answer.code === 0) {
       this.answeredCount++

@@ -102,10 +102,10 @@ export class Session {
     this.#startedAt = this.recorder.now
     const { seats } = cluster
     const { recorder } = this
-    this.#clients = Array.from(
-      { length: load.clients },
-      (_, i) => new RecordedClient({ name: `c${i + 1}`, seats, recorder, random: random.fork() }),
-    )
+    this.#clients = Array.from({ length: load.clients }, (_, i) => {
+      const system = cluster.settings.system
+      return new RecordedClient({ name: `c${i + 1}`, seats, recorder, random: random.fork(), system })
+    })
     this.#probes = load.probes ? seats.map((seat) => new Probe(seat, recorder)) : []
     this.#scribes = seats.map((seat) =>
       this.#createWatcher(`scribe ${seat.name}`, this.#wholeRequest(), [seat]),
@@ -172,6 +172,17 @@ export class Session {
     )
     const inside = [from, ...ends.filter((end) => end > from && end < to).sort((a, b) => a - b), to]
     return inside.reduce((longest, end, i) => Math.max(longest, end - (inside[i - 1] ?? end)), 0)
+  }
+
+  /** Writes that began at that time or later and were acknowledged in less than so many milliseconds. */
+  writesSooner(from: number, belowMs: number): number {
+    return this.recorder.calls.filter(
+      ({ request, outcome, calledAt }) =>
+        request.kind === 'put' &&
+        calledAt >= from &&
+        outcome.kind === 'answered' &&
+        outcome.returnedAt - calledAt < belowMs,
+    ).length
   }
 
   #wholeRequest(): WatchRequest {

@@ -1,10 +1,14 @@
-// One laboratory in a process of its own: it is told one history at a time and answers with the result.
-import { type EpisodeSetup, runEpisode } from './episode.ts'
+// One laboratory in a process of its own: it is told one task at a time and answers with the result.
+import { runEpisode } from './episode.ts'
 import { Laboratory } from './laboratory.ts'
+import { runScenario } from './scenarios.ts'
+import type { Task } from './workers.ts'
 
 const laboratory = new Laboratory(3)
-process.on('message', (setup: EpisodeSetup) => {
-  runEpisode(setup, laboratory).then(
+process.on('message', (task: Task) => {
+  const result =
+    task.kind === 'history' ? runEpisode(task.setup, laboratory) : runScenario(task.setup, laboratory)
+  result.then(
     (result) => process.send?.(result),
     (error: unknown) => {
       console.error(error)
