@@ -262,11 +262,11 @@ class Core implements ConsistentCore {
         taken = head
       },
       lease: (key, value) => {
-        this.#tables.put('leases', key, value, undefined)
+        this.#takeNew('leases', key, value)
         this.#leases.add(decodeLease(key, value))
       },
       session: (key, value) => {
-        this.#tables.put('sessions', key, value, undefined)
+        this.#takeNew('sessions', key, value)
         this.#sessions.load(key, value)
       },
       revision: (key, value) => this.#keys.restore(revisionOfKey(key), subOfKey(key), value),
@@ -292,6 +292,13 @@ class Core implements ConsistentCore {
         this.#hub.finishRestore()
       },
     }
+  }
+
+  /** A row of a snapshot, which has each once. */
+  #takeNew(table: 'leases' | 'sessions', key: Uint8Array, value: Uint8Array): void {
+    if (this.#tables.get(table, key) !== undefined)
+      throw new QuorateError('data-damaged', `a snapshot has a row of ${table} twice`)
+    this.#tables.put(table, key, value, undefined)
   }
 
   // ---- reads -------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import type { LeaseRecord } from '../lease/index.ts'
 export const leaseRowsPrefix = 1
 const attachmentRowsPrefix = 2
 const idSize = 8
+export const leaseRowKeySize: number = 1 + idSize
 
 function leaseTableKey(mark: number, id: LeaseId, rowKey: Uint8Array | undefined): Uint8Array {
   const key = new Uint8Array(1 + idSize + (rowKey?.length ?? 0))

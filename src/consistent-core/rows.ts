@@ -9,7 +9,7 @@ import type { KeyValue } from './contract.ts'
 // ---- revisions: (revision, sub) -> record ---------------------------------------------------------------------
 
 /** u64 revision | u32 sub, both big-endian, so that rows sort by them. */
-const revisionKeySize = 12
+export const revisionKeySize = 12
 
 export function revisionKey(revision: number, sub: number): Uint8Array {
   const key = new Uint8Array(revisionKeySize)

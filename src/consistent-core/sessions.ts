@@ -30,6 +30,8 @@ interface Session {
 export const sessionRowsPrefix = 1
 export const answerRowsPrefix = 2
 const idSize = 8
+export const sessionRowKeySize: number = 1 + idSize
+export const answerRowKeySize: number = 1 + 2 * idSize
 
 /**
  * Answers by session and request number, in the store; only counts are in memory. Keys of the table `sessions`:

@@ -8,10 +8,10 @@ import {
   QuorateError,
 } from '../base/index.ts'
 import type { KeyRange, Pair } from '../store/index.ts'
-import { leaseRowsPrefix } from './lease-rows.ts'
+import { leaseRowKeySize, leaseRowsPrefix } from './lease-rows.ts'
 import { readRevision, writeRevision } from './meta-row.ts'
-import { revisionKey } from './rows.ts'
-import { answerRowsPrefix, sessionRowsPrefix } from './sessions.ts'
+import { revisionKey, revisionKeySize } from './rows.ts'
+import { answerRowKeySize, answerRowsPrefix, sessionRowKeySize, sessionRowsPrefix } from './sessions.ts'
 import { prefixRange, type StateTable, type Tables } from './tables.ts'
 
 /**
@@ -197,6 +197,7 @@ export class SnapshotWriter {
   /** Bytes that the item at the front needs before it is worth looking again. */
   #wanted = 0
   #items = 0
+  #lastRevision: Uint8Array = emptyBytes
   #isOver = false
 
   constructor(taker: SnapshotTaker) {
@@ -232,9 +233,19 @@ export class SnapshotWriter {
     }
   }
 
+  /** Whether it has the form of its table; revisions come in their order. */
+  #isKey(kind: number, key: Uint8Array): boolean {
+    const isRow = (prefix: number, size: number): boolean => key[0] === prefix && key.length === size
+    if (kind === itemKind.lease) return isRow(leaseRowsPrefix, leaseRowKeySize)
+    if (kind === itemKind.session)
+      return isRow(sessionRowsPrefix, sessionRowKeySize) || isRow(answerRowsPrefix, answerRowKeySize)
+    if (kind !== itemKind.revision) return true
+    return key.length === revisionKeySize && compareBytes(key, this.#lastRevision) > 0
+  }
+
   #take(kind: number, key: Uint8Array, value: Uint8Array): void {
     const isFirst = this.#items === 0
-    if (isFirst !== (kind === itemKind.head) || this.#isOver) {
+    if (isFirst !== (kind === itemKind.head) || this.#isOver || !this.#isKey(kind, key)) {
       throw new QuorateError('data-damaged', `item ${this.#items} of a snapshot stands where it must not`)
     }
     this.#items++
@@ -249,6 +260,7 @@ export class SnapshotWriter {
         this.#taker.session(key, value)
         return
       case itemKind.revision:
+        this.#lastRevision = key
         this.#taker.revision(key, value)
         return
       case itemKind.end: {

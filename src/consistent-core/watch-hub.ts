@@ -1,3 +1,4 @@
+import { assert } from '../base/index.ts'
 import { WatchRegistry } from '../watch/index.ts'
 import type { Compaction } from './compaction.ts'
 import type { WatchEvent } from './contract.ts'
@@ -125,6 +126,7 @@ export class WatchHub {
       this.#tailBytes.delete(oldest)
       this.#tailSize -= bytes
     }
+    assert(this.#tailSize <= this.limits.tailBytesMax, 'events in memory are bounded')
   }
 
   /** The events of a revision, as far as they are still in memory. */

@@ -181,9 +181,11 @@ export class StreamOfWatchers implements WatchStream {
 
   /** A change of `revision` concerns the watcher. */
   concerned(watcher: StreamWatcher, revision: number): void {
-    watcher.pending ??= new RingQueue(this.#hub.limits.pendingRevisionsMax)
+    const { pendingRevisionsMax } = this.#hub.limits
+    watcher.pending ??= new RingQueue(pendingRevisionsMax)
     const { pending } = watcher
     if (!pending.push(revision)) this.#becomeBehind(watcher, pending.peek() ?? revision)
+    assert(pending.size <= pendingRevisionsMax, 'what waits for a watcher is bounded')
     this.#enqueue(watcher)
   }
 

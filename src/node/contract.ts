@@ -86,6 +86,9 @@ export interface GroupMarks {
   readonly configurationIndex: number
 }
 
+/** By name. */
+export type GroupQueues = Readonly<Record<string, { readonly size: number; readonly bound: number }>>
+
 export interface GroupStatus extends GroupMarks {
   readonly role: Role
   readonly term: number
@@ -100,7 +103,7 @@ export interface GroupStatus extends GroupMarks {
   /** The command version that all members understand. */
   readonly clusterVersion: number
   readonly peers: ReadonlyMap<NodeId, PeerProgress>
-  readonly queues: Readonly<Record<string, { readonly size: number; readonly bound: number }>>
+  readonly queues: GroupQueues
   /** Problems to show (alarms, damage); empty when all is well. */
   readonly problems: readonly string[]
 }

@@ -30,7 +30,15 @@ import type { StoreBackend } from '../store/index.ts'
 import type { WriteAheadLog } from '../write-ahead-log/index.ts'
 import { AppliedMembers } from './applied-members.ts'
 import { AppliedWaiters } from './applied-waiters.ts'
-import type { CallOptions, Group, GroupMarks, GroupStatus, Member, Proposed } from './contract.ts'
+import type {
+  CallOptions,
+  Group,
+  GroupMarks,
+  GroupQueues,
+  GroupStatus,
+  Member,
+  Proposed,
+} from './contract.ts'
 import { Duties } from './duties.ts'
 import { decodeEnvelope, type Incarnation } from './envelope.ts'
 import { MemberChanges } from './member-changes.ts'
@@ -233,6 +241,19 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     }
   }
 
+  /** Those that turn away what would pass their bound. */
+  get queues(): GroupQueues {
+    const { limits } = this.#deps
+    return {
+      update: { size: this.#proposals.queueSize, bound: limits.updateQueueMax },
+      waiting: { size: this.#proposals.waitingSize, bound: limits.waitingMax },
+      readers: { size: this.#readers.size, bound: limits.readersMax },
+      appliedWaiters: { size: this.#appliedWaiters.size, bound: limits.readersMax },
+      inbox: { size: this.#inbox.size, bound: limits.inboxMax },
+      questions: { size: this.#questions.size, bound: limits.questionsMax },
+    }
+  }
+
   propose(command: Uint8Array, options: CallOptions): Promise<Proposed<Result>> {
     return this.#proposals.propose(command, options)
   }
@@ -334,12 +355,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       clusterVersion: this.#members.directory.clusterVersion,
       peers: raft.progress(),
       queues: {
-        update: { size: this.#proposals.queueSize, bound: limits.updateQueueMax },
-        waiting: { size: this.#proposals.waitingSize, bound: limits.waitingMax },
-        readers: { size: this.#readers.size, bound: limits.readersMax },
-        appliedWaiters: { size: this.#appliedWaiters.size, bound: limits.readersMax },
-        inbox: { size: this.#inbox.size, bound: limits.inboxMax },
-        questions: { size: this.#questions.size, bound: limits.questionsMax },
+        ...this.queues,
         pendingOperations: { size: this.#machine.pending.operations, bound: limits.pendingOperationsMax },
         snapshots: { size: snapshots.list().length, bound: snapshotsKept + 1 },
       },
@@ -557,8 +573,9 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   #checkPlace(): void {
     const { appliedIndex } = this.#machine
     assert(appliedIndex === this.#appliedEnd.index, 'the state stands at its place in the log')
-    const isThere = this.#storage.hasInstall || appliedIndex === this.#raft.appliedIndex
-    assert(isThere, 'the state stands where consensus knows it to be')
+    if (this.#storage.hasInstall) return
+    assert(appliedIndex === this.#raft.appliedIndex, 'the state stands where consensus knows it to be')
+    assert(appliedIndex <= this.#raft.durableIndex, 'what is applied is durable on this node')
   }
 
   #apply(entry: Entry): void {

@@ -23,7 +23,7 @@ import type { Configuration, RaftView } from '../raft/index.ts'
 import { openSnapshotStore } from '../snapshot/index.ts'
 import type { StoreBackend } from '../store/index.ts'
 import { openWriteAheadLog, type WriteAheadLog } from '../write-ahead-log/index.ts'
-import type { CallOptions, Group, GroupMarks } from './contract.ts'
+import type { CallOptions, Group, GroupMarks, GroupQueues } from './contract.ts'
 import { clearMark, hasMark, setMark } from './directory-marks.ts'
 import { ReplicatedGroup } from './group.ts'
 import type { Hello, RefusalReason, WhoAmI, YouAre } from './handshake.ts'
@@ -102,6 +102,8 @@ export interface QuorateNode<Result> {
   readonly raft: RaftView
   /** A part of the group's status, which is dearer to make. */
   readonly marks: GroupMarks
+  /** Another part of it: the queues that turn away what would pass their bound. */
+  readonly queues: GroupQueues
   readonly log: WriteAheadLog
   readonly name: string
   /** Where peers really reach this node; undefined when it does not listen. */
@@ -240,6 +242,10 @@ class RunningNode<Result> implements QuorateNode<Result> {
 
   get marks(): GroupMarks {
     return this.group.marks
+  }
+
+  get queues(): GroupQueues {
+    return this.group.queues
   }
 
   get raft(): RaftView {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import { SeededRandom } from '../base/index.ts'
 import { ReaderQueue } from './readers.ts'
 
 const expiry = { code: 'timeout', text: 'late' } as const
@@ -105,4 +106,58 @@ test('the queue is bounded, and the end of the node answers all', () => {
   queue.rejectAll('stopped', 'over')
   assert.deepEqual(log.sort(), ['a stopped', 'b stopped', 'c stopped'])
   assert.equal(queue.size, 0)
+})
+
+test('whatever happens in whatever order: each reader ends once, and never by an index of a round before it', () => {
+  for (let seed = 1; seed <= 300; seed++) {
+    const random = new SeededRandom(seed)
+    const queue = new ReaderQueue(20)
+    const ends = new Map<number, number>()
+    /** What was committed when each round began. */
+    const rounds: number[] = []
+    let came = 0
+    let committed = 0
+    let applied = 0
+    let nowMs = 0
+    const end = (reader: number): void => {
+      ends.set(reader, (ends.get(reader) ?? 0) + 1)
+    }
+    const add = (): void => {
+      const reader = came
+      const least = committed
+      const isTaken = queue.add({
+        deadlineMs: nowMs + random.between(1, 200),
+        leaderOnly: random.chance(0.2),
+        resolve: () => {
+          assert.ok(applied >= least, `reader ${reader} of seed ${seed} misses what was committed before it`)
+          end(reader)
+        },
+        reject: () => end(reader),
+      })
+      if (isTaken) came++
+    }
+    const begin = (): void => {
+      if (queue.startRound(nowMs) !== undefined) rounds.push(committed)
+    }
+    const answer = (): void => {
+      const request = random.between(0, rounds.length + 1)
+      const index = rounds[request - 1]
+      if (index === undefined || random.chance(0.2)) queue.failed(request)
+      else queue.confirmed(request, index)
+    }
+    const apply = (): void => {
+      committed += random.between(0, 2)
+      applied = Math.min(committed, applied + random.between(0, 3))
+      queue.applied(applied)
+    }
+    const tick = (): void => {
+      nowMs += random.between(0, 20)
+      queue.tick(nowMs, 30, expiry)
+    }
+    for (let step = 0; step < 100; step++) random.pick([add, begin, answer, apply, tick])()
+    nowMs += 1_000
+    for (let times = 0; times < 2; times++) queue.tick(nowMs, 30, expiry)
+    assert.equal(queue.size, 0, `seed ${seed}`)
+    assert.deepEqual([...ends.values()], Array(came).fill(1), `seed ${seed}`)
+  }
 })

@@ -63,6 +63,7 @@ const broken: [string, string, number, Partial<NodeStatus>][] = [
   ['equal digest at equal index', 'n3', 1, { digest: 78 }],
   ['log and store have everything between them', 'n3', 1, { marks: { logBegin: 4, durablyApplied: 3 } }],
   ['log and store have everything between them', 'n3', 1, { marks: { logBegin: 4, durablyApplied: 6 } }],
+  ['queues are bounded', 'n3', 1, { queues: { waiting: { size: 3, bound: 2 } } }],
   ['equal members at equal index', 'n3', 1, { members: [{ ...member, isLearner: true }] }],
 ]
 for (const [promise, node, life, change] of broken) {

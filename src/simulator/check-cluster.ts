@@ -1,8 +1,8 @@
 /**
  * What must hold between the nodes of one group at every moment, checked as it happens: at most one leader a term;
  * a node's term and commit index never fall within one life; at equal commit index equal chain; at equal applied index
- * equal state digest and equal members; no log released that the store does not hold. After every event the rules of
- * consensus are asked of the nodes that it moved.
+ * equal state digest and equal members; no log released that the store does not hold; no queue over its bound. After every
+ * event the rules of consensus are asked of the nodes that it moved.
  */
 import { AssertionError, formatId, type NodeId } from '../base/index.ts'
 import { Past, type RaftView } from '../raft/index.ts'
@@ -22,6 +22,8 @@ export interface NodeStatus {
   readonly digest: number
   /** Chain at the commit index, where the node can tell. */
   readonly commitChain: number | undefined
+  /** Where the node can tell. */
+  readonly queues?: Readonly<Record<string, { readonly size: number; readonly bound: number }>>
   /** The members at the applied index, where the node can tell. */
   readonly members: readonly ListedMember[] | undefined
 }
@@ -97,6 +99,9 @@ export class ClusterChecker {
       )
     }
     if (status.marks !== undefined) this.#marks(node, status.commitIndex, status.marks)
+    for (const [name, { size, bound }] of Object.entries(status.queues ?? {})) {
+      if (size > bound) this.#report('queues are bounded', `${name} of ${node} holds ${size} of ${bound}`)
+    }
     if (status.commitChain !== undefined) {
       const first = this.#chains.get(status.commitIndex)
       if (first === undefined) this.#chains.set(status.commitIndex, { chain: status.commitChain, node })

@@ -265,7 +265,8 @@ class QuorateUnderSimulation implements SimulatedServer {
     const hasState = configurationIndex > 0 && appliedIndex > 0
     const marks = hasState ? { logBegin: lowWaterMark, durablyApplied: durableAppliedIndex } : undefined
     const chain = { commitChain: undefined }
-    return { isLeader, term, commitIndex, appliedIndex, lastIndex, digest, ...chain, members, marks }
+    const { queues } = this.#node
+    return { isLeader, term, commitIndex, appliedIndex, lastIndex, digest, ...chain, members, marks, queues }
   }
 
   /** As the server around a node does it: streams end, calls have a little time, then the node stops. */

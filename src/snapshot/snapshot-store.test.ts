@@ -3,7 +3,7 @@ import test from 'node:test'
 import { concatBytes, crc32c, hexFromBytes, isQuorateError, SeededRandom, utf8Encode } from '../base/index.ts'
 import { type Disk, type Logger, silentLogger, type Time } from '../io/index.ts'
 import type { SnapshotMark } from '../raft/index.ts'
-import { createSimulatedDisk, type SimulatedDisk } from '../simulator/disk.ts'
+import { createSimulatedDisk, diskOperations, type SimulatedDisk } from '../simulator/disk.ts'
 import { openSnapshotStore, type SnapshotFile, type SnapshotReceiver, type SnapshotStore } from './index.ts'
 
 const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 32))
@@ -132,54 +132,92 @@ test('a snapshot may be empty, and one that is here already is not written again
   assert.equal(disk.countOf('write'), before)
 })
 
-test('a power cut at every disk operation: what is listed is whole, and old and new are never both gone', async () => {
-  /** Saves, prunes, receives; `promised` is the newest snapshot somebody was told of. */
-  const workload = async (disk: Disk, source: Uint8Array, tell: (index: number) => void): Promise<void> => {
-    const store = await open(disk)
-    for (const index of [10, 20]) {
-      await save(store, index)
-      tell(index)
-      await store.prune(index === 20 ? 2 : 1)
-    }
-    const receiver = await store.beginReceive(markAt(40), source.length)
-    await feed(receiver, source)
-    await receiver.finish()
-    tell(40)
-    await store.prune(1)
+/** Saves, prunes, receives, and takes up what it had received; `tell` hears of the newest snapshot that is promised. */
+async function liveThrough(disk: Disk, source: Uint8Array, tell: (index: number) => void): Promise<void> {
+  const store = await open(disk)
+  for (const index of [10, 20]) {
+    await save(store, index)
+    tell(index)
+    await store.prune(index === 20 ? 2 : 1)
   }
-  const sourceStore = await open(createDisk())
-  const source = await bytesOf(sourceStore, await save(sourceStore, 40))
+  const half = source.length >> 1
+  const first = await store.beginReceive(markAt(40), source.length)
+  await feed(first, source, half)
+  await first.abandon()
+  const receiver = await store.beginReceive(markAt(40), source.length)
+  await feed(receiver, source)
+  await receiver.finish()
+  tell(40)
+  await store.prune(1)
+}
 
+/** What is on the disk is whole, the newest of it was promised or is newer, and the next snapshot can be saved. */
+async function checkLeft(disk: SimulatedDisk, promised: number, where: string): Promise<void> {
+  const time = createTime()
+  const store = await open(disk, { time })
+  for (const file of store.list()) {
+    assert.deepEqual(await contentOf(store, file), expectedContent(file.mark.end.index), where)
+  }
+  const newest = indexes(store)[0] ?? 0
+  assert.ok(newest >= promised, `${promised} was promised, ${newest} is the newest: ${where}`)
+  await save(store, 50, [])
+  time.now += 60_000
+  await store.prune(1)
+  assert.equal((await disk.list(directory)).length, 1, where)
+  assert.deepEqual(disk.misuse, [], where)
+}
+
+async function sourceOf(index: number): Promise<Uint8Array> {
+  const store = await open(createDisk())
+  return await bytesOf(store, await save(store, index))
+}
+
+test('a power cut at every disk operation: what is listed is whole, and old and new are never both gone', async () => {
+  const source = await sourceOf(40)
   let cuts = 0
   for (const survival of ['chance', 'nothing'] as const) {
     for (let k = 1; ; k++) {
       const disk = createSimulatedDisk({ random: new SeededRandom(seed + k) })
       let promised = 0
       disk.haltAt(k)
-      const running = workload(disk.mount(), source, (index) => {
+      const running = liveThrough(disk.mount(), source, (index) => {
         promised = index
       })
       const outcome = await Promise.race([running.then(() => 'done'), disk.halted])
       disk.crash(survival)
-      const where = `seed ${seed}, cut at operation ${k}, ${survival}`
-      const time = createTime()
-      const store = await open(disk, { time })
-      for (const file of store.list()) {
-        assert.deepEqual(await contentOf(store, file), expectedContent(file.mark.end.index), where)
-      }
-      const newest = indexes(store)[0] ?? 0
-      assert.ok(newest >= promised, `${promised} was promised, ${newest} is the newest: ${where}`)
-      // Whatever the cut left, the next snapshot can be saved, and nothing else stays behind.
-      await save(store, 50, [])
-      time.now += 60_000
-      await store.prune(1)
-      assert.equal((await disk.list(directory)).length, 1, where)
-      assert.deepEqual(disk.misuse, [])
+      await checkLeft(disk, promised, `seed ${seed}, cut at operation ${k}, ${survival}`)
       if (outcome === 'done') break
       cuts++
     }
   }
   assert.ok(cuts > 60, `only ${cuts} cuts`)
+})
+
+test('an error of every disk operation is told to whoever asked, and what was promised is there', async () => {
+  const source = await sourceOf(40)
+  let errors = 0
+  for (const operation of diskOperations) {
+    for (let nth = 1; ; nth++) {
+      const where = `seed ${seed}, error of ${operation} ${nth}`
+      const disk = createSimulatedDisk({ random: new SeededRandom(seed + nth) })
+      let promised = 0
+      disk.failNext({ operation, nth })
+      const running = liveThrough(disk.mount(), source, (index) => {
+        promised = index
+      })
+      const outcome = await running.then(
+        () => 'none',
+        (error: unknown) => (isQuorateError(error) ? error.code : String(error)),
+      )
+      if (disk.countOf(operation) < nth) break
+      errors++
+      assert.equal(outcome, 'disk-failed', where)
+      disk.clearFaults()
+      disk.crash('nothing')
+      await checkLeft(disk, promised, where)
+    }
+  }
+  assert.ok(errors > 50, `only ${errors} operations to fail`)
 })
 
 test('every damaged byte is found, and named by its range', async () => {

@@ -1,8 +1,10 @@
-import { type ErrorCode, hexFromBytes, utf8Encode } from '../../src/base/index.ts'
+import { concatBytes, type ErrorCode, hexFromBytes, SeededRandom, utf8Encode } from '../../src/base/index.ts'
 import { decodeAnswer, encodeAnswer } from '../../src/consistent-core/answer-codec.ts'
 import {
   type Applied,
   type Command,
+  type ConsistentCore,
+  createConsistentCore,
   decodeCommand,
   encodeCommand,
   type Operation,
@@ -10,11 +12,12 @@ import {
 } from '../../src/consistent-core/index.ts'
 import { decodeLease, encodeLease, leaseKey } from '../../src/consistent-core/lease-rows.ts'
 import { decodeRecord, encodePut, encodeTombstone, type Record } from '../../src/consistent-core/rows.ts'
+import { createMemoryBackend, createStore } from '../../src/store/index.ts'
 import type { FuzzTarget } from './target.ts'
 
 const key = utf8Encode('key')
 const none = new Uint8Array(0)
-const put: Operation = {
+const put: Extract<Operation, { kind: 'put' }> = {
   kind: 'put',
   key,
   value: utf8Encode('value'),
@@ -23,7 +26,12 @@ const put: Operation = {
   ignoreValue: false,
   ignoreLease: false,
 }
-const deleteRange: Operation = { kind: 'deleteRange', key, rangeEnd: utf8Encode('kez'), previous: true }
+const deleteRange: Extract<Operation, { kind: 'deleteRange' }> = {
+  kind: 'deleteRange',
+  key,
+  rangeEnd: utf8Encode('kez'),
+  previous: true,
+}
 const range: Operation = {
   kind: 'range',
   key,
@@ -79,7 +87,44 @@ const malformed: readonly ErrorCode[] = ['frame-malformed', 'format-unsupported'
 const record: Record = { isPut: true, key, value: key, createRevision: 1, version: 1, lease: 7n }
 const leaseId = 7n
 
-/** What the state machine reads: commands from the log, and rows of its store. */
+function createCore(): ConsistentCore {
+  const schedule = (finishWork: () => void): Promise<void> => {
+    finishWork()
+    return Promise.resolve()
+  }
+  const backend = createMemoryBackend({ schedule, random: new SeededRandom(1) })
+  return createConsistentCore({ store: createStore(backend) })
+}
+
+function stateOf(core: ConsistentCore): Uint8Array {
+  const source = core.openSnapshot()
+  const chunks: Uint8Array[] = []
+  for (let chunk = source.next(); chunk !== undefined; chunk = source.next()) chunks.push(chunk.slice())
+  source.done()
+  return concatBytes(chunks)
+}
+
+/** A state of `count` puts under a lease that is a session, too, with a deletion and a compaction. */
+function drawState(count: number): Uint8Array {
+  const core = createCore()
+  const run = (write: WriteCommand, request = 0): void => {
+    const session = request === 0 ? undefined : { session: leaseId, request, answeredBelow: 0 }
+    core.apply({
+      index: core.appliedIndex + 1,
+      term: 1,
+      timeMs: 0,
+      payload: encodeCommand({ session, write }),
+    })
+  }
+  run({ kind: 'leaseGrant', id: leaseId, ttlSeconds: 60 })
+  for (let i = 1; i <= count; i++)
+    run({ ...put, key: utf8Encode(`k${i % 3}`), lease: i % 2 === 0 ? leaseId : 0n, previous: false }, i)
+  if (count > 2) run({ ...deleteRange, key: utf8Encode('k1'), rangeEnd: none })
+  if (count > 4) run({ kind: 'compact', revision: 4 })
+  return stateOf(core)
+}
+
+/** What the state machine reads: commands from the log, rows of its store, and a snapshot of the whole state. */
 export function coreTargets(): FuzzTarget[] {
   return [
     {
@@ -102,6 +147,21 @@ export function coreTargets(): FuzzTarget[] {
       read: decodeRecord,
       write: (one: Record) => (one.isPut ? encodePut(one) : encodeTombstone(one.key)),
       refusals: ['data-damaged', 'frame-malformed'],
+    },
+    {
+      name: 'core.snapshot',
+      seeds: [0, 1, 3, 6].map(drawState),
+      read: (input) => {
+        const core = createCore()
+        const restoring = core.beginRestore()
+        const middle = input.length >> 1
+        restoring.write(input.slice(0, middle))
+        restoring.write(input.slice(middle))
+        restoring.finish()
+        return stateOf(core)
+      },
+      write: (state: Uint8Array) => state,
+      refusals: [...malformed, 'data-damaged'],
     },
     {
       name: 'core.lease',
