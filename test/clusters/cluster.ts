@@ -30,8 +30,11 @@ export const defaultSettings: Omit<ClusterSettings, 'system' | 'tree'> = {
 }
 
 const readyDeadlineMs = 60_000
+const busyLoop = new URL('busy-loop.ts', import.meta.url).href
 const compileCache = join(tmpdir(), 'quorate-test-compile-cache')
 const statusDeadlineMs = 500
+/** As busy-loop.ts has it. */
+const busyMs = 4_000
 
 /** One node's place in the cluster; its processes come and go. */
 export class Seat {
@@ -152,7 +155,14 @@ export class Cluster {
     )
   }
 
-  /** Runs at most half of the time, in steps of 50 ms: an event loop that is busy with something else. */
+  /** Its event loop is busy with something else for four seconds; etcd has none, and runs half of that time. */
+  async keepBusy(seat: Seat): Promise<void> {
+    if (this.settings.system === 'etcd') return await this.strobe(seat, busyMs)
+    signal(seat, 'SIGUSR2')
+    await sleep(busyMs)
+  }
+
+  /** Runs at most half of the time, in steps of 50 ms. */
   async strobe(seat: Seat, durationMs: number): Promise<void> {
     const until = performance.now() + durationMs
     while (performance.now() < until && !seat.isDown) {
@@ -283,16 +293,16 @@ process.on('exit', () => {
 
 function environmentOf(settings: ClusterSettings, clockFile: string): string[] {
   if (settings.system === 'etcd') return []
-  const cache = `NODE_COMPILE_CACHE=${compileCache}`
-  if (settings.fakeClocks === undefined) return [cache]
-  return [cache, ...fakeTimeEnvironment(clockFile, settings.fakeClocks)]
+  const common = [`NODE_COMPILE_CACHE=${compileCache}`, `NODE_OPTIONS=--import=${busyLoop}`]
+  if (settings.fakeClocks === undefined) return common
+  return [...common, ...fakeTimeEnvironment(clockFile, settings.fakeClocks)]
 }
 
 function clockFileOf(laboratory: Laboratory, place: number): string {
   return join(laboratory.directory, `n${place + 1}.clock`)
 }
 
-function signal(seat: Seat, name: 'SIGSTOP' | 'SIGCONT'): boolean {
+function signal(seat: Seat, name: 'SIGSTOP' | 'SIGCONT' | 'SIGUSR2'): boolean {
   const { pid } = seat.server
   if (pid === undefined || seat.server.endedByItself) return false
   try {

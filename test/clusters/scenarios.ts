@@ -327,7 +327,7 @@ async function keepLeaderBusy({ session, figure }: ScenarioContext): Promise<voi
   await holders.open()
   const before = await cluster.leader()
   const from = performance.now()
-  await cluster.strobe(before.seat, 4_000)
+  await cluster.keepBusy(before.seat)
   figure('longest gap ms', Math.round(session.longestGapMs(from, performance.now())))
   figure('terms', await countElections(session, before, needlessElectionsMax))
   figure('leases kept', `${await holders.close()}/${holders.total}`)

@@ -170,17 +170,19 @@ async function ended({ life, point, interposer, problems }: Meeting): Promise<Ou
     problems.push(`it neither answers nor ends: ${exit}`)
     return 'wrong'
   }
-  if (
-    (exit.signal === 'SIGSEGV' || exit.signal === 'SIGABRT') &&
-    ownWrites.test(interposer.calls()[point.at - 1] ?? '')
-  ) {
-    return 'crashed in lmdb'
-  }
+  const isCrash = exit.signal === 'SIGSEGV' || exit.signal === 'SIGABRT'
+  if (isCrash && failedCalls(point, interposer).some((call) => ownWrites.test(call))) return 'crashed in lmdb'
   if (exit.code !== failedExit) {
     const lines = life.node.program.stderr.trimEnd().split('\n').slice(-2).join(' ')
     problems.push(`it ended with code ${exit.code}, signal ${exit.signal}: ${lines}`)
   }
   return 'ended'
+}
+
+/** The call of the point, and all after it where the error stays. */
+function failedCalls({ at, action }: ErrorPoint, interposer: Interposer): string[] {
+  const isOnce = action === 'fail-once' || action === 'half-once'
+  return interposer.calls().slice(at - 1, isOnce ? at : undefined)
 }
 
 /** It said no and runs on: when the disk is well again, so must it be. */
