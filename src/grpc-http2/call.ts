@@ -29,6 +29,13 @@ export interface CallContext {
   /** The call is over, and its stream gone. */
   readonly ended: () => void
   readonly gathered: GatheredBytes
+  /** Streams of messages that are open. */
+  readonly streams: Set<OpenStream>
+}
+
+export interface OpenStream {
+  /** The server takes no more requests: what would go on for ever ends here. */
+  leave(): void
 }
 
 /** What the calls of one connection keep of requests: of messages that are not whole, and of those that nobody takes yet. */

@@ -47,7 +47,12 @@ export class Calls {
   context(peer: string): CallContext {
     const { time, logger, later, gatheredBytesMax } = this.#options
     const gathered = { bytesMax: gatheredBytesMax, bytes: 0 }
-    return { peer, time, logger, later, ended: () => this.#openCount--, gathered }
+    return { peer, time, logger, later, ended: () => this.#openCount--, gathered, streams: new Set() }
+  }
+
+  /** Its connection takes no further requests: the streams that the client would keep open for ever end. */
+  leave({ streams }: CallContext): void {
+    for (const stream of [...streams]) stream.leave()
   }
 
   /** Takes one request, from its headers on. */
@@ -66,11 +71,16 @@ export class Calls {
       return
     }
     if (method?.kind === 'unary') call.reader = new UnaryCall(call, method.handle, plan.limits)
-    else if (method?.kind === 'stream') this.#startStream(call, method.handle, plan)
+    else if (method?.kind === 'stream') this.#startStream(call, method.handle, plan, context.streams)
   }
 
-  #startStream(call: Call, handle: (stream: StreamCall) => void, plan: CallPlan): void {
-    const stream = new StreamCall(call, plan.limits, this.#options.sendBufferBytesMax)
+  #startStream(
+    call: Call,
+    handle: (stream: StreamCall) => void,
+    plan: CallPlan,
+    open: CallContext['streams'],
+  ): void {
+    const stream = new StreamCall(call, plan.limits, this.#options.sendBufferBytesMax, open)
     try {
       handle(stream)
     } catch (error) {

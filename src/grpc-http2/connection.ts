@@ -16,11 +16,15 @@ export interface GrpcTransport {
 export class GrpcConnection {
   readonly #transport: GrpcTransport
   readonly #http2: ServerConnection
+  readonly #calls: Calls
+  readonly #context: CallContext
   #ending: Http2ErrorCode | undefined
 
   constructor(transport: GrpcTransport, calls: Calls, limits: Http2Limits, peer: string, ended: EndListener) {
     this.#transport = transport
-    const context: CallContext = calls.context(peer)
+    this.#calls = calls
+    const context = calls.context(peer)
+    this.#context = context
     this.#http2 = new ServerConnection(limits, {
       onRequest: (stream, headers) => calls.start(stream, headers, context),
       onOutput: () => this.#transport.scheduleFlush(),
@@ -72,9 +76,10 @@ export class GrpcConnection {
     this.#http2.ping(pingPayload)
   }
 
-  /** GOAWAY, and the end once the calls under way are done. */
+  /** GOAWAY, the end of endless streams, and of the connection once the calls under way are done. */
   close(): void {
     this.#http2.close()
+    this.#calls.leave(this.#context)
   }
 
   /** The transport is gone. */

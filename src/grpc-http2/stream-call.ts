@@ -1,7 +1,7 @@
 import { assert } from '../base/index.ts'
 import {
   type CallMetadata,
-  type GrpcError,
+  GrpcError,
   type GrpcStream,
   type GrpcStreamHandlers,
   grpcStatus,
@@ -9,7 +9,7 @@ import {
   type MessageLimits,
   ownBytes,
 } from '../grpc/index.ts'
-import type { Call, CallReader } from './call.ts'
+import type { Call, CallReader, OpenStream } from './call.ts'
 
 /** What a piece that waits costs beside its bytes: a client may send them one by one. */
 const pieceBytes = 256
@@ -18,8 +18,9 @@ const pieceBytes = 256
  * A call with a stream of messages both ways. Handlers run one at a time; what a handler throws ends the call with
  * Internal. A message that was decoded before a pause waits, and so does the half-close behind it.
  */
-export class StreamCall implements GrpcStream, CallReader {
+export class StreamCall implements GrpcStream, CallReader, OpenStream {
   readonly #call: Call
+  readonly #open: Set<OpenStream>
   readonly #decoder: MessageDecoder
   readonly #sendBufferBytesMax: number
   #handlers: GrpcStreamHandlers | undefined
@@ -32,8 +33,10 @@ export class StreamCall implements GrpcStream, CallReader {
   #isHalfCloseTold = false
   #isSendBlocked = false
 
-  constructor(call: Call, limits: MessageLimits, sendBufferBytesMax: number) {
+  /** `open`: those of its connection, to which it belongs from its handlers to its close. */
+  constructor(call: Call, limits: MessageLimits, sendBufferBytesMax: number, open: Set<OpenStream>) {
     this.#call = call
+    this.#open = open
     this.#decoder = new MessageDecoder(limits)
     this.#sendBufferBytesMax = sendBufferBytesMax
   }
@@ -73,6 +76,7 @@ export class StreamCall implements GrpcStream, CallReader {
   setHandlers(handlers: GrpcStreamHandlers): void {
     assert(this.#handlers === undefined, 'handlers of a stream are set once')
     this.#handlers = handlers
+    this.#open.add(this)
   }
 
   send(message: Uint8Array): boolean {
@@ -134,7 +138,13 @@ export class StreamCall implements GrpcStream, CallReader {
     this.#decoder.drop()
   }
 
+  /** A client that has said all may get its answer to the end; one that goes on has to go on elsewhere. */
+  leave(): void {
+    if (!this.#hasEnded) this.fail(new GrpcError(grpcStatus.unavailable, 'the server is shutting down'))
+  }
+
   onClose(): void {
+    this.#open.delete(this)
     try {
       this.#handlers?.onClose()
     } catch (error) {

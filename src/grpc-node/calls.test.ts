@@ -506,3 +506,26 @@ test('a paused stream holds the client back instead of filling memory', async (t
   assert.equal((await answered).status, 0)
   assert.equal(received, total)
 })
+
+test('a server that closes ends the streams that would go on for ever, and lets the others end', async (t) => {
+  const half = Promise.withResolvers<GrpcStream>()
+  const { connect, listener } = await startServer(
+    t,
+    streaming((stream) => ({ onHalfClose: () => half.resolve(stream) })),
+    { closeGraceMs: 60_000 },
+  )
+  const session = await connect()
+  const [endless, finite] = [openCall(session, '/test.Stream/Call'), openCall(session, '/test.Stream/Call')]
+  const answers = [answerOf(endless), answerOf(finite)] as const
+  endless.write(frameMessage(bytes('go')))
+  finite.end(frameMessage(bytes('go')))
+  const served = await half.promise
+  const closed = listener.close()
+  const { status, message } = await answers[0]
+  assert.deepEqual([status, message], [grpcStatus.unavailable, 'the server is shutting down'])
+  served.send(bytes('all of it'))
+  served.end()
+  const { status: last, messages } = await answers[1]
+  assert.deepEqual([last, messages.map(text)], [0, ['all of it']])
+  await closed
+})

@@ -16,6 +16,7 @@ export interface NodeSessionContext {
 /** HTTP/2 of Node on one socket, into which the bytes read so far were put back. */
 export class NodeSession implements Session {
   readonly #session: ServerHttp2Session
+  readonly #leave: () => void
   #isEstablished = false
   #openCallCount = 0
 
@@ -31,6 +32,7 @@ export class NodeSession implements Session {
       this.#isEstablished = true
     })
     const callContext = calls.context(peer)
+    this.#leave = () => calls.leave(callContext)
     const onFault = (error: unknown): void => {
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
       logger.log('error', 'grpc-dispatch-failed', { peer, error: text })
@@ -62,6 +64,7 @@ export class NodeSession implements Session {
 
   close(): void {
     this.#session.close()
+    this.#leave()
   }
 
   destroy(): void {

@@ -26,8 +26,9 @@ export interface GrpcServerOptions {
 
 export interface GrpcServer {
   /**
-   * Serves at `address`; port 0 takes a free one. Closing the listener tells its clients to go, lets calls under way
-   * end for `closeGraceMs`, then cuts them. Errors: `address-in-use`, `address-invalid`.
+   * Serves at `address`; port 0 takes a free one. Closing the listener tells its clients to go, ends streams that have no
+   * end of their own with Unavailable, lets other calls under way end for `closeGraceMs`, then cuts them. Errors:
+   * `address-in-use`, `address-invalid`.
    */
   listen(address: Address): Promise<Listener>
   readonly gauges: GrpcGauges
