@@ -12,7 +12,7 @@ class Bench {
   confirm: (isConfirmed: boolean) => void = () => assert.fail('no round was asked for')
 
   constructor() {
-    const time: Pick<Time, 'monotonicMs'> = { monotonicMs: () => 1_000 }
+    const time: Pick<Time, 'monotonicMs' | 'wallMs'> = { monotonicMs: () => 1_000, wallMs: () => 0 }
     const leader = {
       start: () => this.told.push('start'),
       stop: () => this.told.push('stop'),

@@ -257,3 +257,25 @@ test('LS-2: the leader dies just before the end of the TTL: nothing is lost by i
     story.assertSound()
   }
 })
+
+test('LS-3: the wall clocks jump by an hour, each way: no lease ends early, none late', async () => {
+  for (const jumpMs of [3_600_000, -3_600_000]) {
+    const story = new Story(118, { tuning: roomy })
+    await story.leader()
+    await story.putUntilAnswered(story.cluster.nodes, 'up')
+    const grantedAt = story.scheduler.now
+    const runTo = (sinceGrantMs: number): Promise<void> =>
+      story.scheduler.run(grantedAt + sinceGrantMs - story.scheduler.now)
+    await grant(story, 1n, 'kept')
+    await grant(story, 2n, 'left')
+    await runTo(ttlMs / 4)
+    for (const { machine } of story.cluster.nodes) machine.clock.jumpWall(jumpMs)
+    await runTo(ttlMs / 2)
+    await ask(story, { kind: 'leaseRenew', id: 1n })
+    await runTo(ttlMs - checkMs)
+    assert.deepEqual(await keysLeft(story), ['lease kept', 'lease left'])
+    await runTo(ttlMs + checkMs)
+    assert.deepEqual(await keysLeft(story), ['lease kept'])
+    story.assertSound()
+  }
+})
