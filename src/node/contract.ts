@@ -21,7 +21,7 @@ export interface Member {
   readonly peerUrls: readonly string[]
   readonly clientUrls: readonly string[]
   readonly isLearner: boolean
-  /** Added as a voter: a learner only until it has caught up, then promoted by the leader. */
+  /** On the way to its vote: added as a voter and not caught up yet, or its promotion is under way. */
   readonly promoteWhenReady: boolean
 }
 

@@ -12,14 +12,13 @@ import type { RaftNode } from '../raft/index.ts'
 import type { AppliedMembers } from './applied-members.ts'
 import type { AppliedWaiters } from './applied-waiters.ts'
 import type { CallOptions, Member } from './contract.ts'
-import { configurationOf, type Directory, decodeDirectory, memberIdOf, publicMember } from './members.ts'
+import { configurationOf, type Directory, decodeDirectory, memberIdOf, publicMembers } from './members.ts'
 import {
   changeDirectory,
   decodeChangeAnswer,
   decodeMembershipRequest,
   encodeChangeAnswer,
   encodeMembershipRequest,
-  find,
   isChanged,
   type MembershipRequest,
   type MembershipView,
@@ -63,13 +62,14 @@ export class MemberChanges {
     isLearner: boolean,
     options: CallOptions,
   ): Promise<{ added: Member; members: readonly Member[] }> {
-    const { clusterId, time, applied } = this.#options
+    const { clusterId, time } = this.#options
     // The id of a removed member never comes back, so the id of a new one depends on the moment it is added.
     const salt = `${formatId(clusterId)} ${time.wallMs()}`
     await this.#change({ kind: 'add', peerUrls, isLearner, salt }, options)
-    const added = find(applied.directory, memberIdOf(peerUrls, salt))
+    const members = this.members()
+    const added = members.find(({ id }) => id === memberIdOf(peerUrls, salt))
     assert(added !== undefined, 'a member that was added is in the list')
-    return { added: publicMember(added), members: this.members() }
+    return { added, members }
   }
 
   async remove(id: NodeId, options: CallOptions): Promise<readonly Member[]> {
@@ -92,7 +92,7 @@ export class MemberChanges {
   }
 
   members(): readonly Member[] {
-    return this.#options.applied.directory.members.map(publicMember)
+    return publicMembers(this.#options.applied.configuration)
   }
 
   async #change(request: MembershipRequest, options: CallOptions): Promise<void> {

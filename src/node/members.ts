@@ -105,10 +105,22 @@ export function withoutMember(directory: Directory, id: NodeId): Directory {
   }
 }
 
-/** What a door shows of a member. */
-export function publicMember(record: MemberRecord): Member {
-  const { id, name, peerUrls, clientUrls, isLearner, promoteWhenReady } = record
-  return { id, name, peerUrls, clientUrls, isLearner, promoteWhenReady }
+/**
+ * What a door shows of the members, sorted by id. While a change is under way, the voters of before are needed as well:
+ * so whom it takes out is still there, and whom it makes a voter is still on the way to it. Who can do without a member
+ * by this list, can.
+ */
+export function publicMembers(configuration: Configuration): Member[] {
+  const { members, leaving } = directoryOf(configuration)
+  const { outgoing } = configuration
+  const listed = [...members, ...leaving].sort((left, right) => compareIds(left.id, right.id))
+  return listed.map((record) => {
+    const { id, name, peerUrls, clientUrls } = record
+    const isBecomingVoter = outgoing.length > 0 && !record.isLearner && !outgoing.includes(id)
+    const isLearner = record.isLearner || isBecomingVoter
+    const promoteWhenReady = record.promoteWhenReady || isBecomingVoter
+    return { id, name, peerUrls, clientUrls, isLearner, promoteWhenReady }
+  })
 }
 
 /** The same for whoever is given the same peer URLs and token, so independently started nodes agree on their ids. */

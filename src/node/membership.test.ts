@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { bytesFromHex, type ErrorCode, hexFromBytes, isQuorateError, type NodeId } from '../base/index.ts'
-import type { PeerProgress } from '../raft/index.ts'
+import type { Configuration, PeerProgress } from '../raft/index.ts'
 import {
   clusterIdOf,
   configurationOf,
@@ -10,6 +10,7 @@ import {
   directoryOf,
   encodeDirectory,
   memberIdOf,
+  publicMembers,
 } from './members.ts'
 import {
   changeDirectory,
@@ -89,6 +90,25 @@ test('whom a change takes out is leaving while it is under way, then removed', (
   assert.deepEqual(ids(directoryOf(joint).members), [1n, 2n])
   const next = changeDirectory(changed, { kind: 'update', id: 2n, peerUrls: ['http://m:1'] }, healthy)
   assert.deepEqual(next.leaving, [])
+})
+
+test('callers are shown whose vote is needed: whom a change takes out stays, and whom it makes a voter learns', () => {
+  const roles = (configuration: Configuration): string =>
+    publicMembers(configuration)
+      .map(
+        ({ id, isLearner, promoteWhenReady }) =>
+          `${id}${isLearner ? ' learns' : ''}${promoteWhenReady ? ' to vote' : ''}`,
+      )
+      .join(', ')
+  const { voters } = configurationOf(directory)
+  const smaller = configurationOf(changeDirectory(directory, { kind: 'remove', id: 2n }, healthy))
+  assert.equal(roles({ ...smaller, outgoing: voters }), '1, 2, 3')
+  assert.equal(roles(smaller), '1, 3')
+  const learning = { ...directory, members: [...directory.members, member(4n, true), member(5n, true)] }
+  const larger = configurationOf(changeDirectory(learning, { kind: 'promote', id: 4n }, healthy))
+  assert.equal(roles(configurationOf(learning)), '1, 2, 3, 4 learns, 5 learns')
+  assert.equal(roles({ ...larger, outgoing: voters }), '1, 2, 3, 4 learns to vote, 5 learns')
+  assert.equal(roles(larger), '1, 2, 3, 4, 5 learns')
 })
 
 test('independently started nodes derive the same ids, another token gives others', () => {

@@ -124,6 +124,41 @@ test('one joins when nobody of the first members is left: the lists in the log i
   story.assertSound()
 })
 
+test('a member is listed as a voter once its vote counts alone: until then nobody of before can be spared', async () => {
+  const story = new MemberStory(29)
+  const leader = await story.leader()
+  const [gone, needed] = story.others(leader).filter(({ seat }) => seat !== undefined)
+  const fresh = present(story.cluster.nodes[3], 'there is a spare machine')
+  assert.ok(gone && needed)
+  const listed = (): string | undefined =>
+    story
+      .applied(leader)
+      ?.map(({ host, isLearner, isBecomingVoter }) => {
+        const role = isBecomingVoter ? ' is to vote' : ' learns'
+        return isLearner ? host + role : host
+      })
+      .sort()
+      .join(', ')
+  const joints = (): number => story.mark('joint configuration')
+  const rest = [leader.name, needed.name].sort().join(', ')
+  const id = await story.idOf(leader, gone)
+  present(gone.seat, 'it is a member').isRemoved = true
+  const removal = story.begin(leader, { kind: 'memberRemove', id })
+  await story.until(() => joints() === 1)
+  assert.equal(listed(), 'n1, n2, n3')
+  await story.scheduler.complete(removal)
+  assert.equal(listed(), rest)
+
+  await story.ask([leader], { kind: 'memberAdd', peer: peerOf(fresh), isLearner: false })
+  const added = present(await story.listedAs(leader, fresh.name), 'it was added')
+  story.cluster.join(fresh, added.id, [peerOf(leader), peerOf(needed)])
+  const before = joints()
+  await story.until(() => joints() > before)
+  assert.equal(listed(), `${rest}, n4 is to vote`)
+  await story.until(() => listed() === `${rest}, n4`)
+  story.assertSound()
+})
+
 test('an address changes where both voters are needed: the change is committed over the old one', async () => {
   const story = new MemberStory(22)
   const leader = await story.leader()
