@@ -305,9 +305,9 @@ function median(samples: readonly Sample[], metric: string): number {
 }
 
 function show(value: number, metric: string): string {
-  if (metric.endsWith('Bytes') || metric.startsWith('bytesPer'))
-    return `${(value / 1024 / 1024).toFixed(1)} MiB`
-  return value >= 100 ? String(Math.round(value)) : value.toFixed(2)
+  if (!/^bytes|Bytes$/.test(metric)) return value >= 100 ? String(Math.round(value)) : value.toFixed(2)
+  const isSmall = value < 1024 * 1024
+  return isSmall ? `${(value / 1024).toFixed(1)} KiB` : `${(value / 1024 / 1024).toFixed(1)} MiB`
 }
 
 await main()
