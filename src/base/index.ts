@@ -10,6 +10,7 @@ export {
   bytesFromLatin1,
   compareBytes,
   concatBytes,
+  copyBytes,
   emptyBytes,
   equalBytes,
   hexFromBytes,

@@ -1,4 +1,4 @@
-import { equalBytes, latin1FromBytes } from '../base/index.ts'
+import { copyBytes, equalBytes, latin1FromBytes } from '../base/index.ts'
 import { DynamicTable } from './dynamic-table.ts'
 import { fieldBytes, type HeaderList } from './header-list.ts'
 import { decodeHuffman, huffmanDecodedMax } from './huffman.ts'
@@ -68,7 +68,7 @@ export class HpackDecoder {
       this.#remembered = []
       this.#rememberedNext = 0
     }
-    this.#remembered[this.#rememberedNext] = { block: block.slice(), list }
+    this.#remembered[this.#rememberedNext] = { block: copyBytes(block), list }
     this.#rememberedNext = (this.#rememberedNext + 1) % rememberedCountMax
   }
 

@@ -143,3 +143,14 @@ test('a long list costs memory for what is kept only', () => {
   const bomb = decoder.decode(new Uint8Array(1_000).fill(0xbe))
   assert.deepEqual(bomb, { fields: [], isTooLarge: true })
 })
+
+test('what is remembered does not change with the memory in which it came', () => {
+  const decoder = new HpackDecoder({ tableBytesMax: 4096, listBytesMax: 1_000 })
+  // A Buffer, as sockets give it: its slice() is a view.
+  const received = Buffer.from('8386', 'hex')
+  const post = decoder.decode(received)
+  received[0] = 0x82
+  const get = decoder.decode(received)
+  assert.deepEqual(get.fields, [':method', 'GET', ':scheme', 'http'])
+  assert.equal(decoder.decode(bytesFromHex('8386')), post)
+})

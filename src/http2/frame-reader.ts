@@ -1,4 +1,4 @@
-import { concatBytes, emptyBytes } from '../base/index.ts'
+import { concatBytes, copyBytes, emptyBytes } from '../base/index.ts'
 import { ConnectionFault } from './faults.ts'
 import { frameBytesMax, frameHeaderBytes, http2Error, readU31 } from './frame.ts'
 
@@ -14,10 +14,12 @@ export class FrameReader {
   payload: Uint8Array = emptyBytes
   #bytes: Uint8Array = emptyBytes
   #position = 0
+  /** The bytes are not those that were pushed. */
+  #isOwn = true
 
   push(bytes: Uint8Array): void {
-    const rest = this.#bytes.length - this.#position
-    this.#bytes = rest === 0 ? bytes : concatBytes([this.#bytes.subarray(this.#position), bytes])
+    this.#isOwn = this.#position < this.#bytes.length
+    this.#bytes = this.#isOwn ? concatBytes([this.#bytes.subarray(this.#position), bytes]) : bytes
     this.#position = 0
   }
 
@@ -41,12 +43,13 @@ export class FrameReader {
     return true
   }
 
-  /** What is left is at most one frame: it must not keep a large read alive. */
+  /** What is left is at most one frame. It must not keep a large read alive, and who pushed may use the memory again. */
   #wait(): false {
     this.payload = emptyBytes
-    if (this.#position > 0) {
-      this.#bytes = this.#bytes.slice(this.#position)
+    if (this.#position > 0 || !this.#isOwn) {
+      this.#bytes = copyBytes(this.#bytes.subarray(this.#position))
       this.#position = 0
+      this.#isOwn = true
     }
     return false
   }

@@ -1,4 +1,4 @@
-import { concatBytes } from '../base/index.ts'
+import { concatBytes, copyBytes } from '../base/index.ts'
 import { type HeaderList, HpackDecoder, HpackError } from '../hpack/index.ts'
 import { ConnectionFault } from './faults.ts'
 import { http2Error } from './frame.ts'
@@ -33,7 +33,7 @@ export class HeaderBlocks {
   begin(streamId: number, part: Uint8Array, isEnd: boolean, isWhole: boolean): HeaderBlock | undefined {
     this.#checkSize(part.length)
     if (isWhole) return { streamId, headers: this.#decode(part), isEnd }
-    this.#gathering = { streamId, isEnd, parts: [part.slice()], bytes: part.length }
+    this.#gathering = { streamId, isEnd, parts: [copyBytes(part)], bytes: part.length }
     return undefined
   }
 
@@ -42,7 +42,7 @@ export class HeaderBlocks {
     if (gathering === undefined || gathering.streamId !== streamId) {
       throw new ConnectionFault(http2Error.protocolError, 'CONTINUATION continues nothing')
     }
-    gathering.parts.push(part.slice())
+    gathering.parts.push(copyBytes(part))
     gathering.bytes += part.length
     this.#checkSize(gathering.bytes)
     if (gathering.parts.length > 1 + continuationCountMax) {
