@@ -10,7 +10,7 @@
  * await quorate.close()
  * ```
  */
-import { type LeaseId, QuorateError, SeededRandom, utf8Encode } from './base/index.ts'
+import { copyBytes, type LeaseId, QuorateError, SeededRandom, utf8Encode } from './base/index.ts'
 import type {
   Applied,
   KeyValue,
@@ -289,7 +289,7 @@ function prefixInterval(prefix: Uint8Array): { key: Uint8Array; rangeEnd: Uint8A
   const last = prefix.findLastIndex((byte) => byte < 0xff)
   if (prefix.length === 0) return { key: everything, rangeEnd: everything }
   if (last < 0) return { key: prefix, rangeEnd: everything }
-  const rangeEnd = prefix.slice(0, last + 1)
+  const rangeEnd = copyBytes(prefix.subarray(0, last + 1))
   rangeEnd[last] = (rangeEnd[last] as number) + 1
   return { key: prefix, rangeEnd }
 }

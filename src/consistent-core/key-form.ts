@@ -1,4 +1,4 @@
-import { assert, concatBytes } from '../base/index.ts'
+import { assert, concatBytes, copyBytes } from '../base/index.ts'
 
 /**
  * The ordered form of a client key: every zero byte is followed by 0xff, and two zero bytes end it. No form is a
@@ -39,7 +39,7 @@ export function keyOfForm(form: Uint8Array): Uint8Array {
 
 /** The lowest bound above a form: no key lies between the two. */
 export function afterForm(form: Uint8Array): Uint8Array {
-  const next = form.slice()
+  const next = copyBytes(form)
   next[next.length - 1] = 1
   return next
 }
