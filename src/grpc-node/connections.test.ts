@@ -150,6 +150,24 @@ test('HTTP/1 on the same port goes to its own handler; a handler that throws cos
   await assertServes(server)
 })
 
+test('HTTP/1 may begin like the preface and come byte by byte; its headers have a limit', async (t) => {
+  const server = await startServer(t, echo, { headerBytesMax: 1_000 }, (request, response) => {
+    response.end(`${request.method} ${request.url}`)
+  })
+  const slow = await openSocket(t, server)
+  slow.setNoDelay(true)
+  const answered = untilClosed(slow)
+  for (const byte of Buffer.from('PATCH /a HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n')) {
+    await new Promise((resolve) => slow.write(Uint8Array.of(byte), resolve))
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  assert.match((await answered).toString(), /^HTTP\/1\.1 200 OK\r\n[^]*PATCH \/a/)
+  const large = await openSocket(t, server)
+  large.write(`GET / HTTP/1.1\r\nhost: x\r\nlarge: ${'x'.repeat(1_000)}\r\n\r\n`)
+  assert.match((await untilClosed(large)).toString(), /^HTTP\/1\.1 431 /)
+  await assertServes(server)
+})
+
 test('a silent client is asked for a sign of life and dropped without one; one that answers stays', async (t) => {
   const server = await startServer(t, echo, { pingAfterMs: 60, pingTimeoutMs: 1_000 })
   const alive = await server.connect()

@@ -46,7 +46,7 @@ export const flagSpecs: readonly FlagSpec[] = [
     'http://127.0.0.1:2379',
     'Member',
     'URLS',
-    'Where clients connect (etcd v3 API over gRPC; /version and /health over HTTP).',
+    'Where clients connect (etcd v3 API over gRPC; /version, /health and /metrics over HTTP).',
   ),
   flag(
     'advertise-client-urls',
@@ -96,7 +96,7 @@ export const flagSpecs: readonly FlagSpec[] = [
     '',
     'Running',
     'URLS',
-    'Where /metrics, /health, /livez, /readyz and /status are served; default: the client URLs serve health only.',
+    'Where /status is served, beside what the client URLs also serve over HTTP: /metrics, /health, /livez, /readyz.',
   ),
   flag('log-level', 'info', 'Running', 'debug|info|warn|error', 'Lines below this level are not written.'),
   flag(

@@ -5,7 +5,7 @@ import { metricsText } from './metrics.ts'
 import type { ServerStatus } from './status.ts'
 import { etcdVersion } from './version.ts'
 
-/** What plain HTTP can ask: health and version on every port, metrics and status where they were asked for. */
+/** What plain HTTP can ask: as in etcd on every port, and our own status where it was asked for. */
 export interface StatusSource {
   status(): ServerStatus
   /** A quorum confirmed, within the deadline, that this node can serve linearizable reads. */
@@ -14,9 +14,9 @@ export interface StatusSource {
 
 export type HttpHandler = (request: IncomingMessage, response: ServerResponse) => void
 
-export function createHttpHandler(source: StatusSource, isFull: boolean): HttpHandler {
+export function createHttpHandler(source: StatusSource, hasStatus: boolean): HttpHandler {
   return (request, response) => {
-    respond(source, isFull, request, response).catch((error: unknown) => {
+    respond(source, hasStatus, request, response).catch((error: unknown) => {
       send(response, 500, 'text/plain', error instanceof Error ? error.message : String(error))
     })
   }
@@ -39,12 +39,17 @@ export async function listenHttp(handler: HttpHandler, address: Address): Promis
 
 async function respond(
   source: StatusSource,
-  isFull: boolean,
+  hasStatus: boolean,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const url = new URL(request.url ?? '/', 'http://localhost')
+  const url = URL.parse(request.url ?? '/', 'http://localhost')
+  if (url === null) {
+    send(response, 400, 'text/plain', 'this is no path\n')
+    return
+  }
   if (request.method !== 'GET' && request.method !== 'HEAD') {
+    response.setHeader('allow', 'GET, HEAD')
     send(response, 405, 'text/plain', 'only GET is served here\n')
     return
   }
@@ -68,15 +73,14 @@ async function respond(
       return
     }
     case '/metrics':
-      if (!isFull) break
       send(response, 200, 'text/plain; version=0.0.4', metricsText(source.status()))
       return
     case '/status':
-      if (!isFull) break
+      if (!hasStatus) break
       sendJson(response, 200, plain(source.status()))
       return
   }
-  send(response, 404, 'text/plain', 'not found; see --listen-metrics-urls for /metrics and /status\n')
+  send(response, 404, 'text/plain', 'not found; see --listen-metrics-urls for /status\n')
 }
 
 async function sendHealth(source: StatusSource, url: URL, response: ServerResponse): Promise<void> {

@@ -4,7 +4,7 @@ import test from 'node:test'
 import { bytes } from '../support/keys.ts'
 import { eventually, planCluster } from './harness.ts'
 
-test('version and health on the client port; metrics, probes and status where they were asked for', async (t) => {
+test('version, health, metrics and probes on the client port as on its own; status where it was asked for', async (t) => {
   const cluster = await planCluster(t, 3)
   const [node, ...others] = cluster.nodes
   assert.ok(node !== undefined)
@@ -19,12 +19,15 @@ test('version and health on the client port; metrics, probes and status where th
     const health = await node.http('/health', port)
     assert.deepEqual([health.code, JSON.parse(health.text)], [200, { health: 'true', reason: '' }])
     assert.equal((await node.http('/nothing', port)).code, 404)
+    assert.equal((await node.http('//', port)).code, 400)
     assert.equal((await node.http('/version', port, 'POST')).code, 405)
+    for (const path of ['/livez', '/readyz']) assert.equal((await node.http(path, port)).code, 200)
   }
-  for (const path of ['/metrics', '/status']) assert.equal((await node.http(path, node.clientPort)).code, 404)
-  for (const path of ['/livez', '/readyz']) assert.equal((await node.http(path)).code, 200)
+  assert.equal((await node.http('/status', node.clientPort)).code, 404)
 
-  const metrics = await node.http('/metrics')
+  const metrics = await node.http('/metrics', node.clientPort)
+  const elsewhere = await node.http('/metrics')
+  assert.deepEqual(namesOf(elsewhere.text), namesOf(metrics.text))
   assert.match(metrics.type, /^text\/plain; version=0\.0\.4/)
   const values = new Map<string, number>()
   for (const line of metrics.text.trimEnd().split('\n')) {
@@ -57,3 +60,7 @@ test('version and health on the client port; metrics, probes and status where th
     return /^etcd_server_has_leader 0$/m.test((await node.http('/metrics')).text) ? true : undefined
   })
 })
+
+function namesOf(metrics: string): string[] {
+  return metrics.split('\n').filter((line) => line.startsWith('# TYPE'))
+}
