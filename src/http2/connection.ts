@@ -13,6 +13,7 @@ import {
   readU31,
   readU32,
   settingId,
+  windowBytesMax,
 } from './frame.ts'
 import { FrameReader } from './frame-reader.ts'
 import { type HeaderBlock, HeaderBlocks } from './header-blocks.ts'
@@ -36,6 +37,8 @@ export interface ConnectionListener {
 
 /** Streams that this side has reset and whose late frames mean nothing. */
 const forgottenCountMax = 1_024
+/** To move the windows of so many streams counts as one more frame that carries nothing. */
+const movedStreamsPerFrame = 16
 
 /**
  * The server's end of one HTTP/2 connection: bytes in, requests out; answers in, bytes out. Pure: time is told with what
@@ -382,10 +385,21 @@ export class ServerConnection {
     if (payload.length % 6 !== 0) throw new ConnectionFault(http2Error.frameSizeError, 'half a setting')
     this.#spendIdleFrame()
     this.#hasSettings = true
-    for (let at = 0; at < payload.length; at += 6)
-      this.#setting(readU16(payload, at), readU32(payload, at + 2))
+    let windowBytes: number | undefined
+    for (let at = 0; at < payload.length; at += 6) {
+      const [id, value] = [readU16(payload, at), readU32(payload, at + 2)]
+      if (id === settingId.initialWindowSize) windowBytes = value
+      this.#setting(id, value)
+    }
+    if (windowBytes !== undefined) this.#moveWindows(windowBytes)
     this.#sender.output.settingsAck()
     this.#sender.pump()
+  }
+
+  /** Once a frame, however often it says so, and paid for by what it costs. */
+  #moveWindows(bytes: number): void {
+    this.#spendIdleFrame(Math.floor(this.#streams.size / movedStreamsPerFrame))
+    this.#sender.moveStreamWindows(bytes, this.#streams.values())
   }
 
   #setting(id: number, value: number): void {
@@ -397,7 +411,9 @@ export class ServerConnection {
         if (value > 1) throw new ConnectionFault(http2Error.protocolError, `ENABLE_PUSH is ${value}`)
         break
       case settingId.initialWindowSize:
-        this.#sender.moveStreamWindows(value, this.#streams.values())
+        if (value > windowBytesMax) {
+          throw new ConnectionFault(http2Error.flowControlError, 'a window beyond 2^31 - 1')
+        }
         break
       case settingId.maxFrameSize:
         // Larger frames than before would only let one answer keep the others waiting: checked and not used.
@@ -505,8 +521,8 @@ export class ServerConnection {
     throw new ConnectionFault(http2Error.enhanceYourCalm, 'too many streams were reset')
   }
 
-  #spendIdleFrame(): void {
-    if (this.#idleFrames.take(this.#nowMs)) return
+  #spendIdleFrame(count = 1): void {
+    if (this.#idleFrames.take(this.#nowMs, count)) return
     throw new ConnectionFault(http2Error.enhanceYourCalm, 'too many frames that carry nothing')
   }
 

@@ -30,11 +30,11 @@ export class TokenBucket {
     this.#tokens = burst
   }
 
-  /** False: that was too much. */
-  take(nowMs: number): boolean {
+  /** Takes `count` of them. False: that was too much. */
+  take(nowMs: number, count = 1): boolean {
     const elapsedMs = Math.max(0, nowMs - (this.#filledMs ?? nowMs))
     this.#filledMs = nowMs
-    this.#tokens = Math.min(this.#burst, this.#tokens + elapsedMs * this.#perMs) - 1
+    this.#tokens = Math.min(this.#burst, this.#tokens + elapsedMs * this.#perMs) - count
     return this.#tokens >= 0
   }
 }

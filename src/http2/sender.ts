@@ -22,8 +22,10 @@ export class Sender {
   readonly output: OutgoingFrames = new OutgoingFrames()
   readonly #encoder = new HpackEncoder()
   readonly #events: SenderEvents
-  /** Open streams with something to send, in turn. */
+  /** Open streams with bytes to send and a window for them, in turn. */
   readonly #queue = new Set<ServerStream>()
+  /** Those that have only their end to send. */
+  readonly #ending = new Set<ServerStream>()
   /** Bytes that wait in all streams. */
   #pendingBytes = 0
   #window = initialWindowBytes
@@ -66,7 +68,7 @@ export class Sender {
   /** The stream has so many bytes more to send than before, or its end. */
   pending(stream: ServerStream, bytes: number): void {
     this.#pendingBytes += bytes
-    if (!this.#queue.has(stream)) {
+    if (!this.#queue.has(stream) && !this.#ending.has(stream)) {
       this.#write(stream, Number.POSITIVE_INFINITY)
       this.#enqueue(stream)
     }
@@ -75,23 +77,18 @@ export class Sender {
 
   /** Sends what windows and network allow. */
   pump(): void {
-    // Until everybody had a turn in which nobody could send: then it is the connection's window that is closed.
-    let idleCount = 0
-    while (this.#mayWrite && idleCount < this.#queue.size) {
-      const stream = this.#queue.values().next().value as ServerStream
-      this.#queue.delete(stream)
-      const { size } = this.output
-      this.#write(stream, 1)
-      idleCount = this.output.size > size ? 0 : idleCount + 1
-      this.#enqueue(stream)
-      stream.drained()
-    }
+    // An end needs no window.
+    this.#takeTurns(this.#ending, () => this.#mayWrite)
+    // Whoever has a turn sends or leaves the queue, so this ends; and behind a closed window it does not begin: a client
+    // could make it go round for every frame.
+    this.#takeTurns(this.#queue, () => this.#mayWrite && this.#window > 0)
     if (this.output.size > 0) this.#events.output()
   }
 
   /** The stream has closed: what it had to send goes with it. */
   forget(stream: ServerStream): void {
     this.#queue.delete(stream)
+    this.#ending.delete(stream)
     this.#pendingBytes -= stream.pendingBytes
   }
 
@@ -115,13 +112,23 @@ export class Sender {
 
   /** The peer's INITIAL_WINDOW_SIZE moves all windows, below zero even (section 6.9.2). */
   moveStreamWindows(bytes: number, streams: Iterable<ServerStream>): void {
-    if (bytes > windowBytesMax) throw beyondWindow()
     const difference = bytes - this.#streamWindowBytes
     this.#streamWindowBytes = bytes
     for (const stream of streams) {
       stream.sendWindow += difference
       if (stream.sendWindow > windowBytesMax) throw beyondWindow()
       this.#enqueue(stream)
+    }
+  }
+
+  #takeTurns(queue: Set<ServerStream>, mayGoOn: () => boolean): void {
+    while (mayGoOn()) {
+      const { value: stream } = queue.values().next()
+      if (stream === undefined) return
+      queue.delete(stream)
+      this.#write(stream, 1)
+      this.#enqueue(stream)
+      stream.drained()
     }
   }
 
@@ -133,7 +140,8 @@ export class Sender {
     if (stream.isClosed) return
     const canSend = stream.pendingBytes > 0 && stream.sendWindow > 0
     const canEnd = stream.pendingBytes === 0 && stream.ending !== undefined && !stream.isLocalEnded
-    if (canSend || canEnd) this.#queue.add(stream)
+    if (canSend) this.#queue.add(stream)
+    else if (canEnd) this.#ending.add(stream)
   }
 
   #write(stream: ServerStream, frameCountMax: number): void {
