@@ -697,14 +697,14 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   }
 
   async #handOver(): Promise<void> {
-    const { time, limits } = this.#deps
+    const { time, limits, logger } = this.#deps
+    const startMs = time.monotonicMs()
     this.#event(() => this.#raft.resign())
-    await this.waitApplied(() => this.#raft.role !== 'leader', {
-      timeoutMs: limits.tickMs * limits.electionTicks,
-    }).catch(() => undefined)
-    this.#deps.logger.log('info', 'leadership-handed-over', {
-      ms: Math.round(time.monotonicMs() - this.#lastTickMs),
-    })
+    const isOver = (): boolean => this.#raft.leader !== noNode && this.#raft.leader !== this.nodeId
+    await this.waitApplied(isOver, { timeoutMs: limits.tickMs * limits.electionTicks }).catch(() => undefined)
+    const ms = Math.round(time.monotonicMs() - startMs)
+    if (isOver()) logger.log('info', 'leadership-handed-over', { to: formatId(this.#raft.leader), ms })
+    else logger.log('warn', 'leadership-not-handed-over', { ms })
   }
 
   // ---- a state that is wrong ------------------------------------------------------------------------------------

@@ -39,6 +39,7 @@ const stateMarks: readonly Mark[] = [
   { name: 'log-released', meaning: 'the log was released behind a snapshot' },
   { name: 'stopped-in-order', meaning: 'a server ended in order' },
   { name: 'leadership-handed-over', meaning: 'a leader handed over before it stopped' },
+  { name: 'leadership-not-handed-over', meaning: 'nobody took over from a leader that stopped' },
 ]
 
 const groupMarks: readonly Mark[] = [

@@ -105,6 +105,26 @@ test('a leader whose connections are all reset leads on', async () => {
   }
 })
 
+test('a leader that is stopped in order hands over before it ends', async () => {
+  for (let seed = 130; seed < 135; seed++) {
+    const story = new Story(seed)
+    const old = await story.leader()
+    await story.putUntilAnswered([old], 'before')
+    const elections = story.mark('candidate: won the pre-vote')
+    const stoppedAt = story.scheduler.now
+    const ended = story.cluster.stop(old)
+    await story.until(() => story.cluster.leader !== undefined)
+    const tookMs = story.scheduler.now - stoppedAt
+    assert.ok(tookMs < electionMs / 3, `it took ${tookMs} ms`)
+    await story.putUntilAnswered(story.others(old), 'after')
+    await story.scheduler.complete(ended)
+    assert.equal(story.mark('leadership-handed-over'), 1)
+    assert.equal(story.mark('candidate: was asked to take over'), 1)
+    assert.equal(story.mark('candidate: won the pre-vote'), elections)
+    story.assertSound()
+  }
+})
+
 for (const isForEver of [false, true]) {
   const after = isForEver ? 'only after a reset' : 'later'
   test(`a leader whose disk hangs hands over, writes go on, and it comes back ${after}`, async () => {
