@@ -1,6 +1,7 @@
 import { isQuorateError, QuorateError } from '../base/index.ts'
 import {
   checkOperation,
+  type KeyValue,
   type Operation,
   type OperationResult,
   type RangeOperation,
@@ -18,6 +19,7 @@ import {
   encodePutResponse,
   encodeRangeResponse,
   encodeTxnResponse,
+  expectMessageBytes,
   type ResponseHeader,
   type ResponseOp,
   type TxnResponse,
@@ -79,9 +81,19 @@ function readRange(
 ): Uint8Array | Promise<Uint8Array> {
   // The revision that the pairs were read at: whoever watches from the next one on must miss nothing.
   const header = headerAt(from, from.core.revision)
-  return inSlices(from, call, from.core.range(operation), (result) =>
-    encodeRangeResponse({ header, kvs: result.pairs, more: result.more, count: result.count }),
-  )
+  return inSlices(from, call, from.core.range(operation), (result) => {
+    expectMessageBytes(bytesOf(result.pairs))
+    return encodeRangeResponse({ header, kvs: result.pairs, more: result.more, count: result.count })
+  })
+}
+
+/** Of a pair in an answer, beside key and value: tags, lengths, and what is said about its versions. */
+const pairOverheadBytesMax = 64
+
+function bytesOf(pairs: readonly KeyValue[]): number {
+  let bytes = pairOverheadBytesMax
+  for (const { key, value } of pairs) bytes += key.length + value.length + pairOverheadBytesMax
+  return bytes
 }
 
 /** Of the most frequent calls: without a promise of its own. */

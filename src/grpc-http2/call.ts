@@ -6,6 +6,7 @@ import {
   GrpcError,
   type GrpcStatus,
   grpcStatus,
+  messagePrefix,
 } from '../grpc/index.ts'
 import { type HeaderList, headerList } from '../hpack/index.ts'
 import { fieldProblem, http2Error, type StreamListener } from '../http2/index.ts'
@@ -16,6 +17,9 @@ import type { CallPlan } from './plan.ts'
 /** The same objects each time, so that they are sent by their indexes. */
 const answerHeaders: HeaderList = headerList([':status', '200', 'content-type', 'application/grpc'])
 const okTrailers: HeaderList = headerList(['grpc-status', '0'])
+
+/** Larger messages leave as they are, behind a prefix of their own. */
+const copiedBytesMax = 16 * 1024
 
 /** A deadline beyond it is none: timers take no longer delay. */
 const timerMsMax = 2 ** 31 - 1
@@ -122,7 +126,12 @@ export class Call implements GrpcCall, StreamListener {
   /** Sends a message of the answer, its headers before the first. */
   send(message: Uint8Array): void {
     if (!this.stream.hasHeaders) this.stream.sendHeaders(answerHeaders, true, false)
-    this.stream.write(frameMessage(message))
+    if (message.length <= copiedBytesMax) {
+      this.stream.write(frameMessage(message))
+    } else {
+      this.stream.write(messagePrefix(message.length))
+      this.stream.write(message)
+    }
   }
 
   /** The only message of the answer, and status OK. */

@@ -23,6 +23,7 @@ export {
   frameMessage,
   MessageDecoder,
   type MessageLimits,
+  messagePrefix,
   ownBytes,
   wholeMessage,
 } from './framing.ts'
