@@ -1,5 +1,5 @@
-import { Slab } from '../base/index.ts'
-import { GrpcError, grpcStatus } from './seam.ts'
+import { concatBytes, Slab } from '../base/index.ts'
+import { GrpcError, grpcStatus, type UnaryAnswer } from './seam.ts'
 
 /**
  * The length-prefixed message of gRPC over HTTP/2:
@@ -30,6 +30,11 @@ export function frameMessage(message: Uint8Array): Uint8Array {
   writePrefix(framed, message.length)
   framed.set(message, messagePrefixBytes)
   return framed
+}
+
+/** The answer of a unary call in one piece. */
+export function wholeAnswer(answer: UnaryAnswer): Uint8Array {
+  return answer instanceof Uint8Array ? answer : concatBytes(answer)
 }
 
 /** What stands before a message of `length` bytes that is sent as it is. */

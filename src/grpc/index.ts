@@ -25,6 +25,7 @@ export {
   type MessageLimits,
   messagePrefix,
   ownBytes,
+  wholeAnswer,
   wholeMessage,
 } from './framing.ts'
 export { createHealthServices, HealthState, type ServingStatus } from './health.ts'
@@ -41,6 +42,7 @@ export {
   type Metadata,
   noMetadata,
   type StreamHandler,
+  type UnaryAnswer,
   type UnaryHandler,
 } from './seam.ts'
 export {
