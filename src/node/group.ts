@@ -92,7 +92,7 @@ export interface GroupDependencies<Result> {
   failed(error: unknown): void
 }
 
-const applySliceMs = 5
+const applySliceMs = 1
 const applyClockEvery = 32
 
 /**
