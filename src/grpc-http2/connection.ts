@@ -51,6 +51,11 @@ export class GrpcConnection {
     return this.#http2.outputBytes
   }
 
+  /** Bytes of answers that were not taken, and of requests that are not whole. */
+  get waitingBytes(): number {
+    return this.#http2.pendingBytes + this.#http2.outputBytes + this.#context.gathered.bytes
+  }
+
   receive(bytes: Uint8Array, nowMs: number): void {
     this.#http2.receive(bytes, nowMs)
   }

@@ -20,6 +20,11 @@ export interface GrpcLimits {
    * refused. At least `messageBytesMax`.
    */
   readonly gatheredBytesMax: number
+  /**
+   * Bytes that all connections together hold, of answers that were not taken and of requests that are not whole; above it
+   * the connection that holds most is closed. Not with the library of Node.
+   */
+  readonly waitingBytesMax: number
   /** Calls a client may cancel: so many at once, and so many a second for ever. Above it the connection ends. */
   readonly resetCountBurst: number
   readonly resetCountPerSecond: number
@@ -47,6 +52,7 @@ export const defaultLimits: GrpcLimits = {
   connectionWindowBytes: 8 * 1024 * 1024,
   sessionMemoryMiB: 64,
   gatheredBytesMax: 64 * 1024 * 1024,
+  waitingBytesMax: 512 * 1024 * 1024,
   resetCountBurst: 4_096,
   resetCountPerSecond: 500,
   invalidFrameCountMax: 100,

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import { type Calls, GrpcConnection, type GrpcTransport } from '../grpc-http2/index.ts'
 import type { Http2Limits } from '../http2/index.ts'
 import type { Logger, Time } from '../io/index.ts'
+import type { Backlog, Backlogged } from './backlog.ts'
 import type { Session } from './session.ts'
 
 /** Answers of pings, headers and the like that may wait for a client that does not read; then it is not read either. */
@@ -11,6 +12,7 @@ export interface OwnSessionContext {
   readonly calls: Calls
   readonly limits: Http2Limits
   readonly flushes: FlushQueue
+  readonly backlog: Backlog
   readonly time: Time
   readonly logger: Logger
 }
@@ -36,7 +38,7 @@ export class FlushQueue {
 }
 
 /** HTTP/2 of our own on one socket, which has been read up to and without `received`. */
-export class OwnSession implements Session, GrpcTransport {
+export class OwnSession implements Session, GrpcTransport, Backlogged {
   readonly #socket: Socket
   readonly #context: OwnSessionContext
   readonly #connection: GrpcConnection
@@ -84,7 +86,23 @@ export class OwnSession implements Session, GrpcTransport {
 
   flush(): void {
     this.#isFlushDue = false
-    if (!this.#socket.destroyed) this.#connection.flush()
+    if (this.#socket.destroyed) return
+    this.#connection.flush()
+    this.#context.backlog.note(this)
+  }
+
+  get waitingBytes(): number {
+    return this.#socket.destroyed ? 0 : this.#connection.waitingBytes + this.#socket.writableLength
+  }
+
+  dropBacklog(): void {
+    const { waitingBytes } = this
+    this.#context.logger.log('warn', 'grpc-connection-dropped', {
+      peer: this.#peer,
+      reason: 'holds-most',
+      waitingBytes,
+    })
+    this.#socket.destroy()
   }
 
   // ---- for the connection -------------------------------------------------------------------------------------
@@ -124,5 +142,6 @@ export class OwnSession implements Session, GrpcTransport {
       return
     }
     if (this.#isBlocked && this.#connection.outputBytes > unreadBytesMax) this.#socket.pause()
+    this.#context.backlog.note(this)
   }
 }

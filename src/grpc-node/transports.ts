@@ -2,6 +2,7 @@ import type { ServerOptions } from 'node:http2'
 import type { Calls } from '../grpc-http2/index.ts'
 import type { Http2Limits } from '../http2/index.ts'
 import type { Logger, Time } from '../io/index.ts'
+import { Backlog } from './backlog.ts'
 import type { ConnectionContext } from './client-connection.ts'
 import type { GrpcLimits } from './limits.ts'
 import { NodeSession } from './node-session.ts'
@@ -18,7 +19,14 @@ interface TransportContext {
 
 /** HTTP/2 of this project. */
 export function ownTransport({ calls, time, logger }: TransportContext, limits: GrpcLimits): StartSession {
-  const context = { calls, limits: http2LimitsOf(limits), flushes: new FlushQueue(), time, logger }
+  const context = {
+    calls,
+    limits: http2LimitsOf(limits),
+    flushes: new FlushQueue(),
+    backlog: new Backlog(limits.waitingBytesMax),
+    time,
+    logger,
+  }
   return (socket, received, peer) => new OwnSession(socket, received, context, peer)
 }
 

@@ -29,7 +29,7 @@ export interface ConnectionListener {
    * of an earlier request with the same fields, so that what is read from them can be remembered.
    */
   onRequest(stream: ServerStream, headers: HeaderList): void
-  /** There is something to `take`. Called often: flush once a turn. */
+  /** There is something to `take`, or more waits in the streams. Called often: flush once a turn. */
   onOutput(): void
   /** Nothing more is received: send what there is to take, then close. With code 0 in good order. */
   onEnd(code: Http2ErrorCode, text: string): void
@@ -100,6 +100,11 @@ export class ServerConnection {
   /** Bytes that wait to be taken. */
   get outputBytes(): number {
     return this.#sender.output.size
+  }
+
+  /** Bytes of answers that wait in the streams. */
+  get pendingBytes(): number {
+    return this.#sender.pendingBytes
   }
 
   /** Everything that has to be sent, in order. Call `pump` when the network takes more after it. */

@@ -8,7 +8,7 @@ import type { ServerStream } from './stream.ts'
 const outputBytesMax = 256 * 1024
 
 export interface SenderEvents {
-  /** There is something to take. */
+  /** There is something to take, or more waits. */
   output(): void
   /** The last frame of an answer is on its way. */
   localEnded(stream: ServerStream): void
@@ -72,7 +72,7 @@ export class Sender {
       this.#write(stream, Number.POSITIVE_INFINITY)
       this.#enqueue(stream)
     }
-    if (this.output.size > 0) this.#events.output()
+    if (this.output.size > 0 || stream.pendingBytes > 0) this.#events.output()
   }
 
   /** Sends what windows and network allow. */
