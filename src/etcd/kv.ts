@@ -30,6 +30,7 @@ import { minRevisionOf, sessionOf } from './call-metadata.ts'
 import { headerAt, inSlices, propose, refusal, waitOptions } from './context.ts'
 import type { EtcdDependencies } from './dependencies.ts'
 import { localRules, unary, writeRules } from './methods.ts'
+import { ReadTurns } from './read-turns.ts'
 import {
   deleteRangeOperation,
   isReadOnly,
@@ -41,21 +42,23 @@ import {
 
 /** etcdserverpb.KV: ranges, writes, transactions, compaction. */
 export function kvService(from: EtcdDependencies): [string, GrpcMethod][] {
+  const turns = new ReadTurns(from.time)
   return [
     // A learner serves serializable ranges; `range` itself refuses the others.
-    ['/etcdserverpb.KV/Range', unary(from, localRules, (bytes, call) => range(from, bytes, call))],
+    ['/etcdserverpb.KV/Range', unary(from, localRules, (bytes, call) => range(from, turns, bytes, call))],
     ['/etcdserverpb.KV/Put', unary(from, writeRules, (bytes, call) => put(from, bytes, call))],
     [
       '/etcdserverpb.KV/DeleteRange',
       unary(from, writeRules, (bytes, call) => deleteRange(from, bytes, call)),
     ],
-    ['/etcdserverpb.KV/Txn', unary(from, writeRules, (bytes, call) => transact(from, bytes, call))],
+    ['/etcdserverpb.KV/Txn', unary(from, writeRules, (bytes, call) => transact(from, turns, bytes, call))],
     ['/etcdserverpb.KV/Compact', unary(from, writeRules, (bytes, call) => compact(from, bytes, call))],
   ]
 }
 
 function range(
   from: EtcdDependencies,
+  turns: ReadTurns,
   bytes: Uint8Array,
   call: GrpcCall,
 ): UnaryAnswer | Promise<UnaryAnswer> {
@@ -64,10 +67,13 @@ function range(
     throw new QuorateError('learner-unsupported', 'a learner serves serializable ranges only')
   }
   const operation = checked(from, rangeOperation(request))
-  if (request.serializable && minRevisionOf(call.metadata) <= from.core.revision) {
-    return readRange(from, operation, call)
-  }
-  return freshEnough(from, call, !request.serializable).then(() => readRange(from, operation, call))
+  // A single key has no turn to wait for.
+  const read =
+    operation.rangeEnd.length === 0
+      ? () => readRange(from, operation, call)
+      : () => turns.run(call, waitOptions(from, call).timeoutMs, () => readRange(from, operation, call))
+  if (request.serializable && minRevisionOf(call.metadata) <= from.core.revision) return read()
+  return freshEnough(from, call, !request.serializable).then(read)
 }
 
 /** Waits until this member's state is what the reader asked for: linearizable, at a revision, or both. */
@@ -128,12 +134,18 @@ async function deleteRange(from: EtcdDependencies, bytes: Uint8Array, call: Grpc
   return encodeDeleteRangeResponse({ header, deleted: result.deleted, prevKvs: result.previous })
 }
 
-async function transact(from: EtcdDependencies, bytes: Uint8Array, call: GrpcCall): Promise<Uint8Array> {
+async function transact(
+  from: EtcdDependencies,
+  turns: ReadTurns,
+  bytes: Uint8Array,
+  call: GrpcCall,
+): Promise<UnaryAnswer> {
   const request = decodeTxnRequest(bytes)
   const operation = checked(from, transactionOperation(request, from.options))
   if (isReadOnly(operation)) {
     await freshEnough(from, call, !isSerializable(request))
-    return readTransaction(from, operation, call)
+    const { timeoutMs } = waitOptions(from, call)
+    return turns.run(call, timeoutMs, () => readTransaction(from, operation, call))
   }
   checkSize(from, bytes)
   const { revision, result } = await propose(from, call, 'transaction', operation, sessionOf(call.metadata))

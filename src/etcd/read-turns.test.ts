@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { ManualTime, settle } from '../../testing/etcd-door.ts'
+import { isQuorateError } from '../base/index.ts'
+import type { GrpcCall, UnaryAnswer } from '../grpc/index.ts'
+import { ReadTurns } from './read-turns.ts'
+
+/** Turns that the test gives. */
+class SteppedTime extends ManualTime {
+  #next: (() => void) | undefined
+
+  override yieldTurn(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#next = resolve
+    })
+  }
+
+  get hasNext(): boolean {
+    return this.#next !== undefined
+  }
+
+  async step(): Promise<void> {
+    const next = this.#next
+    this.#next = undefined
+    next?.()
+    await settle()
+  }
+}
+
+function callOf(): GrpcCall & { isCancelled: boolean } {
+  return {
+    path: '',
+    metadata: new Map<string, string>(),
+    peer: 'test',
+    timeoutMs: undefined,
+    isCancelled: false,
+    onCancel: () => undefined,
+    setTrailer: () => undefined,
+  }
+}
+
+const timeoutMs = 5_000
+const large = new Uint8Array(1024 * 1024)
+const small = new Uint8Array(100)
+
+class Reads {
+  readonly time = new SteppedTime()
+  readonly turns = new ReadTurns(this.time)
+  readonly begun: number[] = []
+  readonly ended: unknown[] = []
+
+  ask(id: number, answer: UnaryAnswer | Promise<UnaryAnswer>, call: GrpcCall = callOf()): void {
+    const read = (): UnaryAnswer | Promise<UnaryAnswer> => {
+      this.begun.push(id)
+      return answer
+    }
+    const found = this.turns.run(call, timeoutMs, read)
+    Promise.resolve(found).then(
+      () => this.ended.push(id),
+      (error) => this.ended.push(isQuorateError(error) ? `${id} ${error.code}` : error),
+    )
+  }
+}
+
+test('a turn reads so many bytes; the others have theirs in the order in which they came', async () => {
+  const reads = new Reads()
+  for (let id = 1; id <= 5; id++) reads.ask(id, large)
+  reads.ask(6, small)
+  assert.deepEqual(reads.begun, [1, 2])
+  await reads.time.step()
+  assert.deepEqual(reads.begun, [1, 2, 3, 4])
+  await reads.time.step()
+  assert.deepEqual(reads.begun, [1, 2, 3, 4, 5, 6])
+  assert.deepEqual(reads.ended, [1, 2, 3, 4, 5, 6])
+  await reads.time.step()
+  assert.equal(reads.time.hasNext, false, 'it rests')
+  reads.ask(7, large)
+  assert.deepEqual(reads.begun.at(-1), 7)
+})
+
+test('small reads never wait for each other, and ask for no turn', () => {
+  const reads = new Reads()
+  for (let id = 0; id < 1_000; id++) reads.ask(id, small)
+  assert.equal(reads.begun.length, 1_000)
+  assert.equal(reads.time.hasNext, false)
+})
+
+test('what goes on over turns is bounded by count; an end makes room', async () => {
+  const reads = new Reads()
+  const ends = Array.from({ length: 17 }, () => Promise.withResolvers<Uint8Array>())
+  for (const [id, { promise }] of ends.entries()) reads.ask(id, promise)
+  assert.equal(reads.begun.length, 16)
+  await reads.time.step()
+  assert.equal(reads.begun.length, 16)
+  ends[3]?.resolve(small)
+  await settle()
+  await reads.time.step()
+  assert.equal(reads.begun.length, 17)
+})
+
+test('who went away is not read for, and who waited too long is told so', async () => {
+  const reads = new Reads()
+  const [gone, late] = [callOf(), callOf()]
+  for (let id = 1; id <= 2; id++) reads.ask(id, large)
+  reads.ask(3, large, gone)
+  gone.isCancelled = true
+  await reads.time.step()
+  assert.deepEqual(reads.ended, [1, 2, '3 cancelled'])
+  for (let id = 4; id <= 5; id++) reads.ask(id, large)
+  reads.ask(6, large, late)
+  await reads.time.advance(timeoutMs + 1)
+  await reads.time.step()
+  assert.deepEqual(reads.begun, [1, 2, 4, 5])
+  assert.deepEqual(reads.ended.at(-1), '6 timeout')
+})
+
+test('a queue that is full refuses', async () => {
+  const reads = new Reads()
+  for (let id = 0; id < 10_002; id++) reads.ask(id, large)
+  reads.ask(10_002, large)
+  await settle()
+  assert.deepEqual(reads.ended, [0, 1, '10002 overloaded'])
+})

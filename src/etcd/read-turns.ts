@@ -1,0 +1,121 @@
+import { QuorateError, RingQueue } from '../base/index.ts'
+import type { GrpcCall, UnaryAnswer } from '../grpc/index.ts'
+import type { Time } from '../io/index.ts'
+
+/** Bytes of answers that one turn of the loop reads before others have theirs: a few milliseconds of work. */
+const turnBytesMax = 2 * 1024 * 1024
+/** Reads that go on over several turns. Each has one slice a turn, and holds what it has read. */
+const underWayCountMax = 16
+const waitingCountMax = 10_000
+/** What costs less is not counted: nothing is to be asked of usual reads. */
+const countedBytesMin = 16 * 1024
+
+interface Waiting {
+  readonly call: GrpcCall
+  readonly sinceMs: number
+  readonly timeoutMs: number
+  start(): void
+  refuse(error: QuorateError): void
+}
+
+/**
+ * Large reads of many clients one after the other. All that became possible in one turn, by one confirmation of the leader
+ * for example, would be read in that turn otherwise: it would stop everybody else, and keep the answers of clients that
+ * have long gone or read nothing.
+ */
+export class ReadTurns {
+  readonly #time: Time
+  readonly #waiting = new RingQueue<Waiting>(waitingCountMax)
+  #turnBytes = 0
+  #underWayCount = 0
+  #isTurning = false
+
+  constructor(time: Time) {
+    this.#time = time
+  }
+
+  /**
+   * The answer of `read`, which runs now or when its turn has come; not at all once the call is cancelled. Errors, nothing
+   * was read: `overloaded`, and `timeout` for what would begin later than `timeoutMs`.
+   */
+  run(
+    call: GrpcCall,
+    timeoutMs: number,
+    read: () => UnaryAnswer | Promise<UnaryAnswer>,
+  ): UnaryAnswer | Promise<UnaryAnswer> {
+    if (this.#waiting.size === 0 && this.#mayStart) return this.#start(read)
+    return new Promise((resolve, reject) => {
+      const start = (): void => {
+        try {
+          resolve(this.#start(read))
+        } catch (error) {
+          reject(error)
+        }
+      }
+      const waiting = { call, sinceMs: this.#time.monotonicMs(), timeoutMs, start, refuse: reject }
+      if (!this.#waiting.push(waiting)) {
+        reject(new QuorateError('overloaded', `${waitingCountMax} reads wait for their turn`))
+      }
+      this.#turn()
+    })
+  }
+
+  get #mayStart(): boolean {
+    return this.#turnBytes < turnBytesMax && this.#underWayCount < underWayCountMax
+  }
+
+  #start(read: () => UnaryAnswer | Promise<UnaryAnswer>): UnaryAnswer | Promise<UnaryAnswer> {
+    const answer = read()
+    if (!(answer instanceof Promise)) {
+      this.#spend(bytesOf(answer))
+      return answer
+    }
+    this.#underWayCount++
+    const done = (): void => {
+      this.#underWayCount--
+    }
+    answer.then(done, done)
+    return answer
+  }
+
+  #spend(bytes: number): void {
+    if (bytes < countedBytesMin) return
+    this.#turnBytes += bytes
+    this.#turn()
+  }
+
+  /** From here on every turn begins with what waits, until nothing does. */
+  #turn(): void {
+    if (this.#isTurning) return
+    this.#isTurning = true
+    void this.#turns()
+  }
+
+  async #turns(): Promise<void> {
+    do {
+      await this.#time.yieldTurn()
+      this.#turnBytes = 0
+      this.#startWaiting()
+    } while (this.#waiting.size > 0 || this.#turnBytes > 0)
+    this.#isTurning = false
+  }
+
+  #startWaiting(): void {
+    while (this.#mayStart) {
+      const waiting = this.#waiting.shift()
+      if (waiting === undefined) return
+      const { call, sinceMs, timeoutMs } = waiting
+      if (call.isCancelled) waiting.refuse(new QuorateError('cancelled', 'the client went away'))
+      else if (this.#time.monotonicMs() - sinceMs > timeoutMs) {
+        waiting.refuse(new QuorateError('timeout', `the read waited ${timeoutMs} ms for its turn`))
+      } else waiting.start()
+    }
+  }
+}
+
+function bytesOf(answer: UnaryAnswer): number {
+  if (answer instanceof Uint8Array) return answer.length
+  let bytes = 0
+  for (const piece of answer) bytes += piece.length
+  return bytes
+}
