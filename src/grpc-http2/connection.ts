@@ -41,6 +41,11 @@ export class GrpcConnection {
     return this.#http2.openStreamCount
   }
 
+  /** The client has made a call, whatever became of it. */
+  get hasCalled(): boolean {
+    return this.#http2.lastStreamId > 0
+  }
+
   /** The client has said what HTTP/2 begins with. */
   get isEstablished(): boolean {
     return this.#http2.isEstablished

@@ -57,6 +57,12 @@ export class ClientConnection {
     socket.allowHalfOpen = false
   }
 
+  /** Nothing was asked on it so far: whoever comes next may have its place. */
+  get isUnused(): boolean {
+    if (this.#protocol === 'undecided') return true
+    return this.#session !== undefined && !this.#session.hasCalled
+  }
+
   /** Ends the connection when one of its time limits has passed. */
   check(nowMs: number): void {
     const { limits } = this.#context

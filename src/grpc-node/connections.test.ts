@@ -289,6 +289,27 @@ test('connections above the limit are closed at once and counted', async (t) => 
   first.destroy()
 })
 
+test('above the limit a new connection takes the place of one that never asked for anything', async (t) => {
+  const server = await startServer(t, echo, { connectionCountMax: 4 })
+  const used = await server.connect()
+  await callUnary(used, '/test.Echo/Get', Uint8Array.of(1))
+  const openings = ['', preface, Buffer.concat([Buffer.from(preface), settingsFrame])]
+  const idle: Socket[] = []
+  for (const opening of openings) {
+    const socket = await openSocket(t, server)
+    if (opening.length > 0) socket.write(opening)
+    idle.push(socket)
+  }
+  const ends = idle.map((socket) => untilClosed(socket))
+  for (const end of ends) {
+    const session = await server.connect()
+    assert.equal((await callUnary(session, '/test.Echo/Get', Uint8Array.of(1))).status, 0)
+    await end
+  }
+  assert.equal((await callUnary(used, '/test.Echo/Get', Uint8Array.of(1))).status, 0)
+  assert.equal(server.server.gauges.refusedConnectionCount, 0)
+})
+
 test('close says goodbye, lets calls under way end, refuses new connections', async (t) => {
   const release = Promise.withResolvers<Uint8Array>()
   const started = Promise.withResolvers<void>()

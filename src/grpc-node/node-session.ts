@@ -19,6 +19,7 @@ export class NodeSession implements Session {
   readonly #leave: () => void
   #isEstablished = false
   #openCallCount = 0
+  #hasCalled = false
 
   constructor(socket: Socket, context: NodeSessionContext, peer: string) {
     const { calls, logger, options, connectionWindowBytes } = context
@@ -39,6 +40,7 @@ export class NodeSession implements Session {
     }
     session.on('stream', (stream, _headers, _flags, rawHeaders) => {
       this.#openCallCount++
+      this.#hasCalled = true
       stream.on('close', this.#onStreamClose)
       try {
         calls.start(new NodeStream(stream, onFault), headerList(rawHeaders), callContext)
@@ -55,6 +57,10 @@ export class NodeSession implements Session {
 
   get openCallCount(): number {
     return this.#openCallCount
+  }
+
+  get hasCalled(): boolean {
+    return this.#hasCalled
   }
 
   ping(): void {

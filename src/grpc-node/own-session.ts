@@ -72,6 +72,10 @@ export class OwnSession implements Session, GrpcTransport, Backlogged {
     return this.#connection.openCallCount
   }
 
+  get hasCalled(): boolean {
+    return this.#connection.hasCalled
+  }
+
   ping(): void {
     this.#connection.ping()
   }

@@ -113,7 +113,7 @@ async function startListening(address: Address, shared: Shared): Promise<Listene
     },
   }
   server.on('connection', (socket: Socket) => {
-    if (counts.connections >= limits.connectionCountMax) {
+    if (counts.connections >= limits.connectionCountMax && !makeRoom(connections)) {
       counts.refused++
       socket.on('error', () => undefined)
       socket.destroy()
@@ -138,6 +138,18 @@ async function startListening(address: Address, shared: Shared): Promise<Listene
       clearInterval(sweep)
     },
   }
+}
+
+/** Ends the oldest connection on which nothing was asked: connections that do nothing keep nobody out. */
+function makeRoom(connections: Set<ClientConnection>): boolean {
+  for (const connection of connections) {
+    if (!connection.isUnused) continue
+    // Its socket closes after this turn, in which others may come.
+    connections.delete(connection)
+    connection.destroy()
+    return true
+  }
+  return false
 }
 
 function createHttp1Server(shared: Shared): Server {

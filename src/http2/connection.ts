@@ -92,6 +92,11 @@ export class ServerConnection {
     return this.#streams.size
   }
 
+  /** Of the newest request; 0: there was none. */
+  get lastStreamId(): number {
+    return this.#lastStreamId
+  }
+
   /** The client has said what HTTP/2 begins with. */
   get isEstablished(): boolean {
     return this.#hasSettings
