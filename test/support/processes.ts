@@ -24,6 +24,12 @@ export function processorMs(pid: number): number {
   return (Number(user) + Number(system)) * 10
 }
 
+/** Resident memory in bytes. */
+export function residentBytes(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? Number.NaN) * 1024
+}
+
 /** The process itself and all it started, the youngest last. */
 export function processTree(root: number): number[] {
   const parents = new Map<number, number>()

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { GrpcClient } from './grpc-client.ts'
 import { allKeys } from './keys.ts'
-import { killTree, pidListeningAt } from './processes.ts'
+import { killTree, pidListeningAt, residentBytes } from './processes.ts'
 
 const readyDeadlineMs = 60_000
 const stopDeadlineMs = 15_000
@@ -73,8 +73,7 @@ export class ServerNode {
 
   /** Resident memory in bytes of the process that serves, from the kernel. */
   residentBytes(): number {
-    const status = readFileSync(`/proc/${this.servingPid()}/status`, 'utf8')
-    return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? Number.NaN) * 1024
+    return residentBytes(this.servingPid())
   }
 
   lastLogLines(count: number): string {

@@ -1,0 +1,25 @@
+// All attacks at once, small and for a moment. `npm run hostile` is the real run.
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { Generator } from '../../bench/generator.ts'
+import { startCluster } from '../support/servers.ts'
+import { attackNames } from './attacks.ts'
+import { fillBigKeys, watch } from './run.ts'
+
+const sizes = { attackMs: 1_500, scale: 0.05, perSecond: 20, bigKeys: 64 }
+
+test('good clients are served beside every attack', async (t) => {
+  const cluster = await startCluster(`${process.execPath} src/cli/main.ts`, { label: 'hostile', size: 1 })
+  t.after(async () => {
+    Generator.killAll()
+    await cluster.stop()
+  })
+  const [node] = cluster.nodes
+  assert.ok(node !== undefined)
+  await fillBigKeys(node, sizes.bigKeys)
+  const { problems, probe, newClients, attacks } = await watch(node, attackNames, sizes)
+  assert.deepEqual(problems, [])
+  assert.ok((probe?.gets.count ?? 0) > 0 && (probe?.puts.count ?? 0) > 0 && newClients > 0)
+  assert.deepEqual(Object.keys(attacks), attackNames)
+  for (const [name, { connections }] of Object.entries(attacks)) assert.ok(connections > 0, name)
+})

@@ -1,0 +1,85 @@
+// Attacks a server while good clients work beside it, one attack after the other. `--help` says how.
+import { Generator } from '../../bench/generator.ts'
+import { Arguments } from '../support/arguments.ts'
+import { GrpcClient } from '../support/grpc-client.ts'
+import { type ServerNode, startCluster } from '../support/servers.ts'
+import { attackNames } from './attacks.ts'
+import { fillBigKeys, type HostileSizes, mebibytes, residentBytesCap, type Watched, watch } from './run.ts'
+
+const usage = `npm run hostile -- [options]
+  --ms 12000        of each attack
+  --attacks a,b     of: ${attackNames.join(', ')}
+  --scale 1         of the number of hostile clients
+  --nodes 1         or 3: then the leader is attacked
+  --server "..."    what is started instead of this tree's program
+Prints for good clients alone and beside each attack: gets and puts (count, p99, longest), new clients and the longest any of
+them waited, and the largest resident memory; and how the attackers' connections ended. Exit code 1 when a promise did not
+hold: a good client was refused, cut or not answered; the server ended, changed its term, let a flood go on or ended it with
+another code than HTTP/2 has for it, or held more than ${mebibytes(residentBytesCap)} MiB.
+Times are told and not judged: the machine is shared.`
+
+const options = new Arguments(usage)
+const names = options.list('attacks', attackNames.join(','))
+const attacks = attackNames.filter((name) => names.includes(name))
+if (attacks.length !== names.length) options.fail('an attack that is not known')
+const sizes: HostileSizes = {
+  attackMs: options.number('ms', 12_000),
+  scale: Number(options.text('scale', '1')),
+  perSecond: 100,
+  bigKeys: 256,
+}
+const nodes = options.number('nodes', 1)
+const server = options.text('server', `${process.execPath} src/cli/main.ts`)
+options.refuseUnknown()
+
+const cluster = await startCluster(server, { label: 'hostile', size: nodes })
+const broken: string[] = []
+try {
+  const node = await leaderOf(cluster.nodes)
+  await fillBigKeys(node, sizes.bigKeys)
+  show('good clients alone', await watch(node, [], sizes))
+  for (const attack of attacks) {
+    const watched = await watch(node, [attack], sizes)
+    show(attack, watched)
+    if (watched.problems.length === 0) continue
+    broken.push(attack)
+    if (node.endedByItself) throw new Error(`the server ended:\n${node.lastLogLines(20)}`)
+  }
+  show('good clients alone', await watch(node, [], sizes))
+} finally {
+  Generator.killAll()
+  await cluster.stop()
+}
+console.log(broken.length === 0 ? 'every promise held' : `promises broken beside: ${broken.join(', ')}`)
+process.exit(broken.length === 0 ? 0 : 1)
+
+async function leaderOf(all: readonly ServerNode[]): Promise<ServerNode> {
+  for (const node of all) {
+    const client = new GrpcClient(node.endpoint)
+    const { leader, header } = await client.must('status', {})
+    client.close()
+    if (leader === (header as { member_id?: unknown }).member_id) return node
+  }
+  throw new Error('no node leads')
+}
+
+function show(
+  name: string,
+  { probe, newClients, newClientMaxMs, residentBytesMax, attacks, problems }: Watched,
+): void {
+  const times = (kind: 'gets' | 'puts'): string => {
+    const { count = 0, p99Ms = Number.NaN, maxMs = Number.NaN } = probe?.[kind] ?? {}
+    return `${count} ${kind} p99 ${p99Ms.toFixed(1)} max ${maxMs.toFixed(0)} ms`
+  }
+  const late = `(own lateness ${probe?.lateMaxMs.toFixed(0)} ms)`
+  const joined = `${newClients} new clients, at most ${newClientMaxMs} ms`
+  console.log(
+    `${name}: ${times('gets')}; ${times('puts')} ${late}; ${joined}; ${mebibytes(residentBytesMax)} MiB`,
+  )
+  for (const { connections, open, ends } of Object.values(attacks)) {
+    console.log(
+      `  ${connections} hostile connections, ${open} open at the end, ended ${JSON.stringify(ends)}`,
+    )
+  }
+  for (const problem of problems) console.log(`  BROKEN: ${problem}`)
+}
