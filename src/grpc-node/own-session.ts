@@ -7,6 +7,8 @@ import type { Session } from './session.ts'
 
 /** Answers of pings, headers and the like that may wait for a client that does not read; then it is not read either. */
 const unreadBytesMax = 64 * 1024
+/** What a socket reads at once. The library under Node goes on up to 32 times while each is whole: 2 MiB of one client. */
+const wholeReadBytes = 64 * 1024
 
 export interface OwnSessionContext {
   readonly calls: Calls
@@ -145,7 +147,20 @@ export class OwnSession implements Session, GrpcTransport, Backlogged {
       this.#socket.destroy()
       return
     }
-    if (this.#isBlocked && this.#connection.outputBytes > unreadBytesMax) this.#socket.pause()
+    if (this.#isUnread) this.#socket.pause()
+    else if (bytes.length >= wholeReadBytes) this.#rest()
     this.#context.backlog.note(this)
+  }
+
+  get #isUnread(): boolean {
+    return this.#isBlocked && this.#connection.outputBytes > unreadBytesMax
+  }
+
+  /** More has come than one read takes: the other connections have their turn before it. */
+  #rest(): void {
+    this.#socket.pause()
+    setImmediate(() => {
+      if (!this.#isUnread) this.#socket.resume()
+    })
   }
 }
