@@ -4,8 +4,19 @@ import { Arguments } from '../test/support/arguments.ts'
 import { GrpcClient } from '../test/support/grpc-client.ts'
 import { type ServerCluster, startCluster } from '../test/support/servers.ts'
 import type { Load } from './h2load.ts'
-import { operationNames, type OperationName as RandomOperationName } from './load/requests.ts'
+import { type KeyOperationName, keyOperationNames } from './load/requests.ts'
 import { describeCommit, describeMachine } from './machine.ts'
+import {
+  type ManyClientsSizes,
+  manyClientsSizes,
+  measureBigRange,
+  measureConnections,
+  measureExpiry,
+  measureKeepAlives,
+  measureWatchDelay,
+  measureWatchers,
+  type Sample,
+} from './many-clients.ts'
 import {
   fill,
   type LoadName,
@@ -30,19 +41,36 @@ const partNames = [
   'idle',
   'loaded',
   'leader-kill',
+  'big-range',
+  'watchers',
+  'leases',
+  'connections',
 ]
+
+/** Parts that measure a node of their own each time, by the names of their rows. */
+const manyClientsParts: Readonly<
+  Record<string, Readonly<Record<string, (command: string, sizes: ManyClientsSizes) => Promise<Sample>>>>
+> = {
+  'big-range': { 'range of 10,000 keys x 1 KiB': measureBigRange },
+  watchers: {
+    '1,000 watchers of a prefix': measureWatchers,
+    '1,000 watchers beside readers': measureWatchDelay,
+  },
+  leases: { '10,000 leases kept alive': measureKeepAlives, '10,000 leases expire': measureExpiry },
+  connections: { '1,000 connections, 10,000 watches': measureConnections },
+}
 
 const usage = `npm run bench -- [options]
   --a etcd --b bin/quorate   the two server commands; etcd's flags are appended
   --parts ${partNames.join(',')}   (default: all)
-  --operations put,range-linearizable,range-serializable  --loads 1x1,100x1,100x10
-  --random-operations ${operationNames.join(',')}
+  --operations put,range-linearizable,range-serializable,transaction  --loads 1x1,100x1,100x10
+  --random-operations ${keyOperationNames.join(',')}
   --rounds 3                 of each measurement; the median counts
   --scale 100                percent of the requests of a load
-  --keys 1000000             of "loaded" and the random parts, whose runs take --seconds 5 at --scale 100
+  --keys 1000000             of "loaded" and the random parts
+  --seconds 5                of each load that counts time and not requests, at --scale 100
   --out bench/results        where the result is stored; "none" stores nothing`
 
-type Sample = { [metric: string]: number }
 type Measurement = {
   name: string
   warmUp?: (cluster: ServerCluster) => Promise<unknown>
@@ -50,22 +78,22 @@ type Measurement = {
 }
 type Row = { name: string; metric: string; better: 'higher' | 'lower'; a: number; b: number; ratio: number }
 
-/** Metrics of which more is better; of all others less is. */
-const higherIsBetter = new Set(['requestsPerSecond'])
+/** Of rates more is better; of all other metrics less is. */
+const isHigherBetter = (metric: string): boolean => metric.endsWith('PerSecond')
 
 async function main(): Promise<void> {
   const options = new Arguments(usage)
   const commands = { a: options.text('a', 'etcd'), b: options.text('b', 'bin/quorate') }
   const parts = options.list('parts', partNames.join(','))
-  const wantedOperations = options.list('operations', 'put,range-linearizable,range-serializable')
+  const wantedOperations = options.list('operations', Object.keys(operations).map(nameOf).join(','))
   const wantedRandomOperations = options
-    .list('random-operations', operationNames.join(','))
+    .list('random-operations', keyOperationNames.join(','))
     .map(randomOperationOf)
   const wantedLoads = options.list('loads', Object.keys(loads).join(','))
   const rounds = options.number('rounds', 3)
   const percent = options.number('scale', 100)
   const keys = options.number('keys', 1_000_000)
-  const seconds = options.number('seconds', 5)
+  const countedMs = Math.round(options.number('seconds', 5) * 10 * percent)
   const out = options.text('out', 'bench/results')
   options.refuseUnknown()
   for (const part of parts) if (!partNames.includes(part)) options.fail(`no part is called ${part}`)
@@ -81,7 +109,7 @@ async function main(): Promise<void> {
   )
   const random = wantedRandomOperations.flatMap((operation) =>
     chosenLoads.map(({ name, load: { connections, streams } }) => {
-      const load = { connections, streams, keyCount: keys, countedMs: Math.round(seconds * 10 * percent) }
+      const load = { connections, streams, keyCount: keys, countedMs }
       return {
         name: `${operation} of ${keys} keys ${name}`,
         measure: (cluster: ServerCluster) => measureRandomLoad(cluster, operation, load),
@@ -107,6 +135,11 @@ async function main(): Promise<void> {
     await bench.compare('leader kill to next write', async (command) => ({
       ms: await measureLeaderKill(command),
     }))
+  }
+  for (const part of parts) {
+    for (const [name, measure] of Object.entries(manyClientsParts[part] ?? {})) {
+      await bench.compare(name, (command) => measure(command, { ...manyClientsSizes, countedMs }))
+    }
   }
   if (bench.rows.length === 0) throw new Error('nothing was measured')
   bench.print()
@@ -183,7 +216,7 @@ class Bench {
     }
     for (const metric of Object.keys(taken.a[0] ?? {})) {
       const [a, b] = [median(taken.a, metric), median(taken.b, metric)]
-      const better = higherIsBetter.has(metric) ? 'higher' : 'lower'
+      const better = isHigherBetter(metric) ? 'higher' : 'lower'
       this.rows.push({ name, metric, better, a, b, ratio: better === 'higher' ? b / a : a / b })
     }
   }
@@ -235,13 +268,18 @@ async function versionOf(command: string): Promise<string> {
 }
 
 function operationOf(name: string): OperationName {
-  const found = Object.keys(operations).find((operation) => operation.replaceAll(' ', '-') === name)
+  const found = Object.keys(operations).find((operation) => nameOf(operation) === name)
   if (found === undefined) throw new Error(`no operation is called ${name}`)
   return found as OperationName
 }
 
-function randomOperationOf(name: string): RandomOperationName {
-  const found = operationNames.find((operation) => operation === name)
+/** As it is written on the command line. */
+function nameOf(operation: string): string {
+  return operation.replaceAll(' ', '-')
+}
+
+function randomOperationOf(name: string): KeyOperationName {
+  const found = keyOperationNames.find((operation) => operation === name)
   if (found === undefined) throw new Error(`no operation with random keys is called ${name}`)
   return found
 }
@@ -267,8 +305,9 @@ function median(samples: readonly Sample[], metric: string): number {
 }
 
 function show(value: number, metric: string): string {
-  if (metric.endsWith('Bytes')) return `${(value / 1024 / 1024).toFixed(1)} MiB`
-  return value >= 100 ? String(Math.round(value)) : value.toFixed(2)
+  if (!/^bytes|Bytes$/.test(metric)) return value >= 100 ? String(Math.round(value)) : value.toFixed(2)
+  const isSmall = value < 1024 * 1024
+  return isSmall ? `${(value / 1024).toFixed(1)} KiB` : `${(value / 1024 / 1024).toFixed(1)} MiB`
 }
 
 await main()

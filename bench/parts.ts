@@ -1,8 +1,5 @@
 // What is measured. Each part measures one side once; main.ts calls it for both sides in turn, round after round.
-import { execFile } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import { GrpcClient } from '../test/support/grpc-client.ts'
 import { allKeys, bytes, messageOf, numberOf, revisionOf } from '../test/support/keys.ts'
 import type { Message } from '../test/support/protobuf.ts'
@@ -13,19 +10,19 @@ import {
   startCluster,
   waitReady,
 } from '../test/support/servers.ts'
+import { Generator, targetOf } from './generator.ts'
 import { type Load, type LoadResult, runLoad } from './h2load.ts'
-import { loadKey, type OperationName as RandomOperationName } from './load/requests.ts'
-import type { LoadReport } from './load/run.ts'
+import { type KeyOperationName, loadKey, transactionOf } from './load/requests.ts'
 
 const keySizeBytes = 8
 const valueSizeBytes = 256
 const idleSettleMs = 5_000
 const probeDeadlineMs = 250
 const restartDeadlineMs = 300_000
-const generatorDeadlineMs = 60_000
+const warmUpMs = 1_000
 
 export type LoadName = '1x1' | '100x1' | '100x10'
-export type OperationName = 'put' | 'range linearizable' | 'range serializable'
+export type OperationName = 'put' | 'range linearizable' | 'range serializable' | 'transaction'
 
 export const loads: Readonly<Record<LoadName, Load>> = {
   '1x1': { connections: 1, streams: 1, requests: 4_000 },
@@ -39,6 +36,14 @@ export const operations: Readonly<Record<OperationName, Message>> = {
   put: { key: hammeredKey, value: Buffer.alloc(valueSizeBytes, 'v') },
   'range linearizable': { key: hammeredKey },
   'range serializable': { key: hammeredKey, serializable: true },
+  transaction: transactionOf({ key: hammeredKey, value: Buffer.alloc(valueSizeBytes, 'v') }),
+}
+
+const methodOf: Readonly<Record<OperationName, 'put' | 'range' | 'txn'>> = {
+  put: 'put',
+  'range linearizable': 'range',
+  'range serializable': 'range',
+  transaction: 'txn',
 }
 
 /** The load against the leader, and the proof that it did what it was to do. */
@@ -51,11 +56,11 @@ export async function measureLoad(
   const client = new GrpcClient(endpoint)
   try {
     const before = await client.must('put', operations.put)
-    const method = operation === 'put' ? 'put' : 'range'
+    const method = methodOf[operation]
     const result = await runLoad(endpoint, method, operations[operation], load)
     const after = await client.must('range', { key: hammeredKey })
     const written = revisionOf(after) - revisionOf(before)
-    const expected = operation === 'put' ? load.requests : 0
+    const expected = method === 'range' ? 0 : load.requests
     if (written !== expected) throw new Error(`${operation}: ${written} revisions, ${expected} expected`)
     if (numberOf(after.count) !== 1) throw new Error('the key is not there')
     return result
@@ -69,14 +74,15 @@ export type RandomLoadResult = LoadResult & { p999Ms: number; generatorBusy: num
 /** The load of `npm run load` against the leader of a cluster that holds the keys, and the proof that puts were done. */
 export async function measureRandomLoad(
   cluster: ServerCluster,
-  operation: RandomOperationName,
+  operation: KeyOperationName,
   load: { connections: number; streams: number; keyCount: number; countedMs: number },
 ): Promise<RandomLoadResult> {
-  const { endpoint } = await leaderOf(cluster)
-  const client = new GrpcClient(endpoint)
+  const leader = await leaderOf(cluster)
+  const client = new GrpcClient(leader.endpoint)
   try {
     const before = revisionOf(await client.must('range', { key: loadKey(0) }))
-    const report = await runGenerator(endpoint, operation, load)
+    const plan = { ...targetOf(leader), operation, ...load, valueBytes: valueSizeBytes, warmUpMs, seed: 1 }
+    const report = await new Generator('load', plan).report()
     const written = revisionOf(await client.must('range', { key: loadKey(0) })) - before
     const { 0: answered = 0, ...others } = report.statuses
     if (Object.keys(others).length > 0) throw new Error(`${operation}: ${JSON.stringify(report.statuses)}`)
@@ -87,23 +93,6 @@ export async function measureRandomLoad(
   } finally {
     client.close()
   }
-}
-
-/** In a process of its own, like any client. */
-async function runGenerator(
-  endpoint: string,
-  operation: RandomOperationName,
-  load: { connections: number; streams: number; keyCount: number; countedMs: number },
-): Promise<LoadReport> {
-  const words = {
-    ...{ endpoint, operation, connections: load.connections, streams: load.streams },
-    ...{ keys: load.keyCount, 'value-bytes': valueSizeBytes, ms: load.countedMs },
-  }
-  const args = Object.entries(words).flatMap(([name, value]) => [`--${name}`, String(value)])
-  const path = fileURLToPath(new URL('load/main.ts', import.meta.url))
-  const timeout = load.countedMs + generatorDeadlineMs
-  const { stdout } = await promisify(execFile)(process.execPath, [path, ...args], { timeout })
-  return JSON.parse(stdout) as LoadReport
 }
 
 /** From the start of the process, on an empty directory, to the first acknowledged write. Milliseconds. */
@@ -206,11 +195,16 @@ async function firstWrite(endpoints: readonly string[], until: number): Promise<
   throw new Error('no write was acknowledged in time')
 }
 
-export async function fill(endpoint: string, keyCount: number): Promise<void> {
+/** The keys of `loadKey`, from 0 on. */
+export async function fill(
+  endpoint: string,
+  keyCount: number,
+  valueBytes: number = valueSizeBytes,
+): Promise<void> {
   const putsPerTransaction = 100
   const inFlight = 8
   const client = new GrpcClient(endpoint)
-  const value = Buffer.alloc(valueSizeBytes, 'v')
+  const value = Buffer.alloc(valueBytes, 'v')
   let next = 0
   const work = async (): Promise<void> => {
     while (next < keyCount) {
@@ -235,7 +229,7 @@ async function requireCount(endpoint: string, keyCount: number): Promise<void> {
   if (numberOf(count) !== keyCount) throw new Error(`${numberOf(count)} keys, ${keyCount} expected`)
 }
 
-function onlyNode(cluster: ServerCluster): ServerNode {
+export function onlyNode(cluster: ServerCluster): ServerNode {
   const [node] = cluster.nodes
   if (node === undefined || cluster.nodes.length !== 1) throw new Error('expected one node')
   return node

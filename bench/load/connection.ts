@@ -1,16 +1,5 @@
-import { connect, type Socket } from 'node:net'
-import { fieldOf, HpackDecoder } from '../../src/hpack/index.ts'
-import {
-  clientPreface,
-  frameFlag,
-  frameHeaderBytes,
-  frameType,
-  initialWindowBytes,
-  readU16,
-  readU31,
-  settingId,
-  windowBytesMax,
-} from '../../src/http2/frame.ts'
+import { initialWindowBytes } from '../../src/http2/frame.ts'
+import { ClientConnection } from './client-connection.ts'
 import type { RequestTemplate } from './requests.ts'
 
 export interface LoadConnectionOptions {
@@ -29,45 +18,34 @@ export interface LoadConnectionOptions {
   failed(error: unknown): void
 }
 
-/**
- * The client's end of one connection: keeps its number of requests under way, and knows no more of HTTP/2 than that
- * takes, so that it costs less than what it measures. Every answer is read to its gRPC status.
- */
+/** One connection that keeps its number of requests under way. Every answer is read to its gRPC status. */
 export class LoadConnection {
   readonly #options: LoadConnectionOptions
-  readonly #socket: Socket
-  readonly #decoder = new HpackDecoder({ tableBytesMax: 4096, listBytesMax: 65_536 })
+  readonly #connection: ClientConnection
   readonly #underWay = new Map<number, { startMs: number; bytes: number }>()
   #nextStream = 1
   #sendWindow = initialWindowBytes
-  /** Bytes of answers that were not granted again. */
-  #consumed = 0
-  #rest: Buffer = Buffer.alloc(0)
 
   constructor(options: LoadConnectionOptions) {
     this.#options = options
-    this.#socket = connect({ host: options.host, port: options.port, noDelay: true })
-    this.#socket.on('data', (bytes: Buffer) => {
-      try {
-        this.#receive(bytes)
-      } catch (error) {
-        options.failed(error)
-      }
-    })
-    this.#socket.once('error', (error) => options.failed(error))
-    this.#socket.once('close', () => {
-      if (this.#underWay.size > 0) options.failed(new Error('the server closed a connection with open calls'))
+    this.#connection = new ClientConnection({
+      ...{ host: options.host, port: options.port },
+      data: (stream, _, at, end) => {
+        const call = this.#underWay.get(stream)
+        if (call !== undefined) call.bytes += end - at
+      },
+      ended: (stream, status, nowMs) => this.#ended(stream, status, nowMs),
+      granted: (stream, count) => {
+        if (stream === 0) this.#sendWindow += count
+      },
+      settled: (nowMs) => this.#fill(nowMs),
+      failed: (error) => options.failed(error),
+      isInUse: () => this.#underWay.size > 0,
     })
   }
 
   async ready(): Promise<void> {
-    if (this.#socket.connecting) await new Promise<void>((resolve) => this.#socket.once('connect', resolve))
-    const settings = Buffer.alloc(frameHeaderBytes + 12)
-    settings.set([0, 0, 12, frameType.settings])
-    settings.writeUInt16BE(settingId.enablePush, 9)
-    settings.writeUInt16BE(settingId.initialWindowSize, 15)
-    settings.writeUInt32BE(windowBytesMax, 17)
-    this.#socket.write(Buffer.concat([clientPreface, settings, grant(windowBytesMax - initialWindowBytes)]))
+    await this.#connection.ready()
   }
 
   /** Fills the connection with requests. */
@@ -78,7 +56,7 @@ export class LoadConnection {
   /** Whatever is under way is given up. */
   destroy(): void {
     this.#underWay.clear()
-    this.#socket.destroy()
+    this.#connection.destroy()
   }
 
   #fill(nowMs: number): void {
@@ -101,57 +79,7 @@ export class LoadConnection {
       this.#sendWindow -= template.dataBytes
       this.#nextStream += 2
     }
-    this.#socket.write(out)
-  }
-
-  #receive(chunk: Buffer): void {
-    const bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk])
-    const nowMs = performance.now()
-    let at = 0
-    while (bytes.length - at >= frameHeaderBytes) {
-      const end = at + frameHeaderBytes + (readU16(bytes, at) << 8) + (bytes[at + 2] as number)
-      if (end > bytes.length) break
-      this.#frame(bytes, at, end, nowMs)
-      at = end
-    }
-    this.#rest = bytes.subarray(at)
-    if (this.#consumed > windowBytesMax >>> 1) {
-      this.#socket.write(grant(this.#consumed))
-      this.#consumed = 0
-    }
-    this.#fill(nowMs)
-  }
-
-  #frame(bytes: Buffer, at: number, end: number, nowMs: number): void {
-    const [type, flags] = [bytes[at + 3] as number, bytes[at + 4] as number]
-    const stream = readU31(bytes, at + 5)
-    const payload = at + frameHeaderBytes
-    if (type === frameType.data) {
-      this.#consumed += end - payload
-      const call = this.#underWay.get(stream)
-      if (call !== undefined) call.bytes += end - payload
-      if ((flags & frameFlag.endStream) !== 0) this.#ended(stream, 'no trailers', nowMs)
-    } else if (type === frameType.headers) {
-      const expected = frameFlag.endHeaders | (flags & frameFlag.endStream)
-      if (flags !== expected) throw new Error(`headers with flags ${flags} are beyond this client`)
-      const list = this.#decoder.decode(bytes.subarray(payload, end))
-      if ((flags & frameFlag.endStream) !== 0) {
-        this.#ended(stream, fieldOf(list, 'grpc-status') ?? 'no status', nowMs)
-      }
-    } else if (type === frameType.rstStream) this.#ended(stream, 'reset', nowMs)
-    else if (type === frameType.goAway) this.#options.failed(new Error('the server goes away'))
-    else this.#control(type, flags, bytes.subarray(at, end))
-  }
-
-  #control(type: number, flags: number, frame: Buffer): void {
-    if (type === frameType.windowUpdate) {
-      if (readU31(frame, 5) === 0) this.#sendWindow += readU31(frame, frameHeaderBytes)
-    } else if ((type === frameType.ping || type === frameType.settings) && (flags & frameFlag.ack) === 0) {
-      const answer = type === frameType.ping ? Buffer.from(frame) : Buffer.alloc(frameHeaderBytes)
-      answer[3] = type
-      answer[4] = frameFlag.ack
-      this.#socket.write(answer)
-    }
+    this.#connection.write(out)
   }
 
   #ended(stream: number, status: string, nowMs: number): void {
@@ -160,11 +88,4 @@ export class LoadConnection {
     this.#underWay.delete(stream)
     this.#options.answered(nowMs - call.startMs, nowMs, status, call.bytes)
   }
-}
-
-function grant(count: number): Buffer {
-  const frame = Buffer.alloc(frameHeaderBytes + 4)
-  frame.set([0, 0, 4, frameType.windowUpdate])
-  frame.writeUInt32BE(count, frameHeaderBytes)
-  return frame
 }

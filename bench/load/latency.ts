@@ -1,7 +1,14 @@
+export interface Latencies {
+  readonly p50Ms: number
+  readonly p99Ms: number
+  readonly maxMs: number
+}
+
 /** Counts of durations by size, exact to 1/32: what takes a microsecond and what takes a minute in one small table. */
 export class LatencyHistogram {
   readonly #counts = new Uint32Array(subBuckets * octaves)
   #count = 0
+  #maxMs = Number.NaN
 
   get count(): number {
     return this.#count
@@ -11,6 +18,12 @@ export class LatencyHistogram {
     const slot = slotOf(Math.max(0, Math.round(ms * 1_000)))
     this.#counts[slot] = (this.#counts[slot] as number) + 1
     this.#count++
+    if (!(ms <= this.#maxMs)) this.#maxMs = ms
+  }
+
+  /** Nothing counted: NaN. */
+  latencies(): Latencies {
+    return { p50Ms: this.percentileMs(0.5), p99Ms: this.percentileMs(0.99), maxMs: this.#maxMs }
   }
 
   /** Milliseconds that this share of all durations does not exceed, to within 1/32. Nothing counted: NaN. */

@@ -1,11 +1,15 @@
 // What the load sends. A request is rendered once; what differs from one to the next are its stream and its keys.
-import { HpackEncoder, headerList } from '../../src/hpack/index.ts'
+import { type HeaderList, HpackEncoder, headerList } from '../../src/hpack/index.ts'
 import { frameBytesMax, frameFlag, frameHeaderBytes, frameType } from '../../src/http2/frame.ts'
 import { type MethodName, methods } from '../../test/support/etcd-messages.ts'
+import { prefixRange } from '../../test/support/keys.ts'
 import { encode, type Message } from '../../test/support/protobuf.ts'
 
-export const operationNames = ['put', 'range', 'range-serializable', 'txn'] as const
-export type OperationName = (typeof operationNames)[number]
+/** What names one key that is drawn. */
+export const keyOperationNames = ['put', 'range', 'range-serializable', 'txn'] as const
+export type KeyOperationName = (typeof keyOperationNames)[number]
+export type OperationName = KeyOperationName | 'range-all'
+export const operationNames: readonly OperationName[] = [...keyOperationNames, 'range-all']
 
 export interface RequestOptions {
   readonly operation: OperationName
@@ -21,6 +25,16 @@ const keyDigits = 9
 /** The key that is drawn with this index. */
 export function loadKey(index: number): Uint8Array {
   return Buffer.from(`${keyPrefix}${String(index).padStart(keyDigits, '0')}`)
+}
+
+/** The prefix of every key that is drawn. */
+export const loadKeys: { key: Uint8Array; range_end: Uint8Array } = prefixRange(keyPrefix)
+
+/** The index of the key of `loadKey` that ends at `end`. */
+export function keyIndexAt(bytes: Uint8Array, end: number): number {
+  let index = 0
+  for (let at = end - keyDigits; at < end; at++) index = index * 10 + (bytes[at] as number) - 0x30
+  return index
 }
 
 /** The key that stands in a request before one is drawn; no other bytes of a request look like it. */
@@ -69,14 +83,18 @@ export class RequestTemplate {
 export function renderRequests(options: RequestOptions): { first: RequestTemplate; later: RequestTemplate } {
   const { method, message } = requestOf(options)
   const { path, request } = methods[method]
-  const headers = headerList([
-    ...[':method', 'POST', ':scheme', 'http', ':path', path, ':authority', options.authority],
-    ...['content-type', 'application/grpc', 'te', 'trailers', 'user-agent', 'quorate-bench'],
-  ])
+  const headers = requestHeaders(path, options.authority)
   const encoder = new HpackEncoder()
   const body = encode(message, request)
   const first = new RequestTemplate(encoder.encodeConstant(headers), body)
   return { first, later: new RequestTemplate(encoder.encodeConstant(headers), body) }
+}
+
+export function requestHeaders(path: string, authority: string): HeaderList {
+  return headerList([
+    ...[':method', 'POST', ':scheme', 'http', ':path', path, ':authority', authority],
+    ...['content-type', 'application/grpc', 'te', 'trailers', 'user-agent', 'quorate-bench'],
+  ])
 }
 
 function requestOf({ operation, valueBytes }: RequestOptions): { method: MethodName; message: Message } {
@@ -88,22 +106,25 @@ function requestOf({ operation, valueBytes }: RequestOptions): { method: MethodN
       return { method: 'range', message: { key: anyKey } }
     case 'range-serializable':
       return { method: 'range', message: { key: anyKey, serializable: true } }
+    case 'range-all':
+      return { method: 'range', message: loadKeys }
     case 'txn':
       return { method: 'txn', message: transactionOf(put) }
   }
 }
 
-/** Compares, puts and gets one key; the comparison holds for every key that was ever written. */
-function transactionOf(put: Message): Message {
+/** Compares, puts and gets the key of the put; the comparison holds for every key that was ever written. */
+export function transactionOf(put: { key: Uint8Array; value: Uint8Array }): Message {
+  const { key } = put
   const [greater, version] = [1, 0]
   return {
-    compare: [{ key: anyKey, result: greater, target: version, version: 0 }],
-    success: [{ request_put: put }, { request_range: { key: anyKey } }],
-    failure: [{ request_range: { key: anyKey } }],
+    compare: [{ key, result: greater, target: version, version: 0 }],
+    success: [{ request_put: put }, { request_range: { key } }],
+    failure: [{ request_range: { key } }],
   }
 }
 
-function frameHeader(length: number, type: number, flags: number): Uint8Array {
+export function frameHeader(length: number, type: number, flags: number): Uint8Array {
   return Uint8Array.of(length >>> 16, length >>> 8, length, type, flags, 0, 0, 0, 0)
 }
 

@@ -1,12 +1,12 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { SeededRandom } from '../../src/base/index.ts'
 import { LoadConnection } from './connection.ts'
+import { countedTime, type LoadControl, noControl, withDeadline } from './control.ts'
 import { LatencyHistogram } from './latency.ts'
+import { Meter, type Target, type Usage } from './meter.ts'
 import { type OperationName, renderRequests } from './requests.ts'
 
-export interface LoadPlan {
-  readonly host: string
-  readonly port: number
+export interface LoadPlan extends Target {
   readonly operation: OperationName
   readonly connections: number
   /** Requests under way on each connection. */
@@ -18,7 +18,7 @@ export interface LoadPlan {
   readonly seed: number
 }
 
-export interface LoadReport {
+export interface LoadReport extends Usage {
   readonly requestsPerSecond: number
   readonly p50Ms: number
   readonly p99Ms: number
@@ -28,8 +28,6 @@ export interface LoadReport {
   readonly answerBytes: number
   /** Every answer by its gRPC status, also of the warm-up and the end. */
   readonly statuses: { readonly [status: string]: number }
-  /** Share of one processor that the load itself took. Near 1, it is the load that was measured. */
-  readonly generatorBusy: number
 }
 
 /** How long the last answers may take to come. */
@@ -52,24 +50,26 @@ export class LoadRun {
     this.#random = new SeededRandom(plan.seed)
   }
 
-  async run(): Promise<LoadReport> {
-    const { warmUpMs, countedMs, connections: count } = this.#plan
+  async run(control: LoadControl = noControl): Promise<LoadReport> {
+    const { warmUpMs, countedMs, connections: count, serverPid } = this.#plan
     const options = this.#connectionOptions()
     const connections = Array.from({ length: count }, () => new LoadConnection(options))
     const failed = this.#ended.promise.then(() => Promise.reject(new Error('ended before it began')))
+    const meter = new Meter(serverPid)
     try {
       await Promise.race([Promise.all(connections.map((connection) => connection.ready())), failed])
       this.#beginMs = performance.now() + warmUpMs
       this.#endMs = this.#beginMs + countedMs
       for (const connection of connections) connection.start()
       await Promise.race([pause(warmUpMs), failed])
-      const before = process.cpuUsage()
-      await Promise.race([pause(countedMs), this.#ended.promise])
-      const { user, system } = process.cpuUsage(before)
-      const deadline = new AbortController()
-      await Promise.race([this.#ended.promise, this.#deadline(deadline.signal)])
-      deadline.abort()
-      return this.#report((user + system) / 1_000 / countedMs)
+      meter.begin()
+      control.begun()
+      await Promise.race([countedTime(countedMs), control.stop, this.#ended.promise])
+      this.#endMs = Math.min(this.#endMs, performance.now())
+      const usage = meter.end()
+      const unanswered = (): string => `${this.#underWay} requests were not answered`
+      await withDeadline(this.#ended.promise, endDeadlineMs, unanswered)
+      return this.#report(usage)
     } finally {
       failed.catch(() => undefined)
       for (const connection of connections) connection.destroy()
@@ -101,22 +101,17 @@ export class LoadRun {
     if (nowMs >= this.#endMs && this.#underWay === 0) this.#ended.resolve()
   }
 
-  async #deadline(signal: AbortSignal): Promise<never> {
-    await pause(endDeadlineMs, undefined, { signal }).catch(() => undefined)
-    throw new Error(`${this.#underWay} requests were not answered within ${endDeadlineMs} ms of the end`)
-  }
-
-  #report(generatorBusy: number): LoadReport {
+  #report(usage: Usage): LoadReport {
     const latencies = this.#latencies
     return {
-      requestsPerSecond: Math.round((latencies.count * 1_000) / this.#plan.countedMs),
+      requestsPerSecond: Math.round((latencies.count * 10_000) / (this.#endMs - this.#beginMs)) / 10,
       p50Ms: latencies.percentileMs(0.5),
       p99Ms: latencies.percentileMs(0.99),
       p999Ms: latencies.percentileMs(0.999),
       answers: latencies.count,
       answerBytes: this.#answerBytes,
       statuses: this.#statuses,
-      generatorBusy: Math.round(generatorBusy * 100) / 100,
+      ...usage,
     }
   }
 }

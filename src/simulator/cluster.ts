@@ -87,6 +87,8 @@ export class SimulatedCluster {
   readonly violations: Violation[] = []
   /** How often each event name was logged by the servers, and each rare thing was met by the clients. */
   readonly marks: Map<string, number> = new Map()
+  /** When somebody became the leader the last time. */
+  lastElectedAt = 0
   /** Called after an event for each node whose consensus it moved. */
   readonly onMoved: Set<(node: ClusterNode, raft: RaftView) => void> = new Set()
   readonly scheduler: Scheduler
@@ -519,6 +521,7 @@ export class SimulatedCluster {
 
   #markDetails(event: string, fields: LogFields | undefined): void {
     if (event === 'role') this.mark(`${fields?.role}: ${fields?.cause}`)
+    if (event === 'role' && fields?.role === 'leader') this.lastElectedAt = this.scheduler.now
     if (event === 'node-failed') this.mark(`${event}: ${fields?.code}`)
     if (event !== 'members-changed') return
     if (Number(fields?.clusterVersion) > 1) this.mark('cluster version raised')

@@ -264,7 +264,9 @@ class Run {
       this.#report('a healed cluster serves', 'no server answers a linearizable read')
       return
     }
-    this.#leasePeace = { since, until: scheduler.now, lateMsMax }
+    // With each leader the clocks of all leases begin again; where timeouts are short beside delays, peace is short too.
+    const quietSince = Math.max(since, this.#cluster.lastElectedAt)
+    this.#leasePeace = { since: quietSince, until: scheduler.now, lateMsMax }
     const learners = this.#learners()
     const voters = this.#cluster.wholeNodes.filter((node) => !learners.has(node.seat?.memberId ?? 0n))
     const finals = voters.map(({ name }) => this.#watchFinally(name))

@@ -18,6 +18,12 @@ export function pidListeningAt(endpoint: string): number | undefined {
   return undefined
 }
 
+/** Processor time in milliseconds that a process has taken, with all its threads, to 10 ms: user and system. */
+export function processorMs(pid: number): number {
+  const [, , , , , , , , , , , user, system] = statOf(pid)
+  return (Number(user) + Number(system)) * 10
+}
+
 /** The process itself and all it started, the youngest last. */
 export function processTree(root: number): number[] {
   const parents = new Map<number, number>()
@@ -51,12 +57,16 @@ function processIds(): number[] {
 
 function parentOf(pid: number): number | undefined {
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    // The name stands in brackets and may hold anything, brackets too.
-    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1])
+    return Number(statOf(pid)[1])
   } catch {
     return undefined
   }
+}
+
+/** The fields after the name, which stands in brackets and may hold anything, brackets too. */
+function statOf(pid: number): string[] {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')
 }
 
 function holdsOneOf(pid: number, sockets: ReadonlySet<string>): boolean {

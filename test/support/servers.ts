@@ -64,9 +64,16 @@ export class ServerNode {
     clearTimeout(forced)
   }
 
+  /** The process that serves; the one that was started may be its launcher. */
+  servingPid(): number {
+    const pid = pidListeningAt(this.endpoint)
+    if (pid === undefined) throw new Error(`no process listens at ${this.endpoint}`)
+    return pid
+  }
+
   /** Resident memory in bytes of the process that serves, from the kernel. */
   residentBytes(): number {
-    const status = readFileSync(`/proc/${pidListeningAt(this.endpoint)}/status`, 'utf8')
+    const status = readFileSync(`/proc/${this.servingPid()}/status`, 'utf8')
     return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? Number.NaN) * 1024
   }
 
