@@ -18,6 +18,7 @@ import {
   type GrpcStreamHandlers,
   type Metadata,
   noMetadata,
+  wholeAnswer,
 } from '../src/grpc/index.ts'
 import { type Entropy, silentLogger, type Time, type Timer } from '../src/io/index.ts'
 import type { CallOptions, Group, GroupStatus, Member, Proposed, StateMachine } from '../src/node/index.ts'
@@ -416,7 +417,7 @@ export function openDoor(core: TestCore, options: Partial<EtcdOptions> = {}): Do
         setTrailer: () => undefined,
       }
       try {
-        return { message: await method.handle(request, call), error: undefined }
+        return { message: wholeAnswer(await method.handle(request, call)), error: undefined }
       } catch (error) {
         if (error instanceof GrpcError) return { message: undefined, error }
         throw error

@@ -68,7 +68,8 @@ export class ByteReader {
   /** The next `count` bytes as a view on the input, not a copy. */
   raw(count: number): Uint8Array {
     const at = this.#take(count)
-    return this.#bytes.subarray(at, at + count)
+    const { buffer, byteOffset } = this.#bytes
+    return new Uint8Array(buffer, byteOffset + at, count)
   }
 
   /** Length as varint, then that many bytes, as a view on the input. */

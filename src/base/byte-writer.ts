@@ -79,7 +79,8 @@ export class ByteWriter {
 
   /** What was written, without a copy: valid until the next write or reset. */
   view(): Uint8Array {
-    return this.#bytes.subarray(0, this.#size)
+    const bytes = this.#bytes
+    return this.#size === bytes.length ? bytes : new Uint8Array(bytes.buffer, bytes.byteOffset, this.#size)
   }
 
   /** What was written, as bytes of its own. */

@@ -123,6 +123,8 @@ export interface RangeResult {
   readonly count: number
   readonly more: boolean
 }
+/** Takes pairs of a range that is still being read; they are the taker's. */
+export type TakePairs = (pairs: readonly KeyValue[]) => void
 export interface PutResult {
   readonly kind: 'put'
   readonly previous: KeyValue | undefined
@@ -249,8 +251,11 @@ export interface ConsistentCoreReads {
   /** Store revision: 1 when empty, plus one per changing command. */
   readonly revision: number
   readonly compactRevision: number
-  /** A range at the newest or an older revision; yields between slices so that the caller can let others run. */
-  range(operation: RangeOperation): Generator<void, RangeResult | Refusal, void>
+  /**
+   * A range at the newest or an older revision; yields between slices so that the caller can let others run. After a pause
+   * `take`, when it is given, may be handed the pairs found so far, in their order: the result has those that are left.
+   */
+  range(operation: RangeOperation, take?: TakePairs): Generator<void, RangeResult | Refusal, void>
   /** A transaction of ranges only (at any depth 1): needs no log entry. */
   readTransaction(operation: TransactionOperation): Generator<void, TransactionResult | Refusal, void>
   /** Hash over keys and versions up to `revision` (0: now), equal on all replicas whatever was compacted when. */

@@ -14,6 +14,7 @@ import type {
   RangeOperation,
   RangeResult,
   Refusal,
+  TakePairs,
   TransactionOperation,
   TransactionResult,
   WatchStream,
@@ -311,13 +312,13 @@ class Core implements ConsistentCore {
     return Math.max(0, this.#keys.compactRevision)
   }
 
-  *range(operation: RangeOperation): Generator<void, RangeResult | Refusal, void> {
+  *range(operation: RangeOperation, take?: TakePairs): Generator<void, RangeResult | Refusal, void> {
     this.#assertWhole()
     const refusal =
       checkOperation(operation, noOperationLimits) ?? checkRevision(this.#keys, operation.revision)
     if (refusal !== undefined) return refusal
     const revision = operation.revision > 0 ? operation.revision : this.#keys.revision
-    return yield* this.#pinned(revision, revision, (view) => rangeOf(view, operation))
+    return yield* this.#pinned(revision, revision, (view) => rangeOf(view, operation, take))
   }
 
   *readTransaction(transaction: TransactionOperation): Generator<void, TransactionResult | Refusal, void> {

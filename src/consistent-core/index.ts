@@ -58,6 +58,7 @@ export type {
   SessionStamp,
   SortOrder,
   SortTarget,
+  TakePairs,
   TransactionOperation,
   TransactionResult,
   WatchCreate,

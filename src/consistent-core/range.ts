@@ -1,5 +1,5 @@
 import { assert, compareBytes, emptyBytes, unreachable } from '../base/index.ts'
-import type { KeyValue, RangeOperation, RangeResult, Refusal, SortTarget } from './contract.ts'
+import type { KeyValue, RangeOperation, RangeResult, Refusal, SortTarget, TakePairs } from './contract.ts'
 import { afterForm, type FormBounds, formBounds, keyOfForm } from './key-form.ts'
 import type { KeySpace } from './key-space.ts'
 import { refuse } from './operation-check.ts'
@@ -17,8 +17,15 @@ export function checkRevision(keys: KeySpace, revision: number): Refusal | undef
   return undefined
 }
 
-/** The answer to a range whose revision was checked. The order of work is etcd's: fetch, filter, sort, limit. */
-export function* rangeOf(view: View, operation: RangeOperation): Generator<void, RangeResult, void> {
+/**
+ * The answer to a range whose revision was checked. The order of work is etcd's: fetch, filter, sort, limit. What is found in
+ * the order of the answer goes to `take` after each pause.
+ */
+export function* rangeOf(
+  view: View,
+  operation: RangeOperation,
+  take?: TakePairs,
+): Generator<void, RangeResult, void> {
   const bounds = formBounds(operation.key, operation.rangeEnd)
   if (bounds === undefined) return answerSingle(operation, view.keys.pairAt(operation.key, view.revision))
   if (operation.countOnly) {
@@ -27,7 +34,7 @@ export function* rangeOf(view: View, operation: RangeOperation): Generator<void,
   const limit = operation.limit > 0 ? operation.limit : Infinity
   const { sortOrder, sortTarget } = operation
   const isInKeyOrder = sortTarget === 'key' && sortOrder !== 'descend'
-  if (isInKeyOrder) return yield* inKeyOrder(view, operation, bounds, limit)
+  if (isInKeyOrder) return yield* inKeyOrder(view, operation, bounds, limit, take)
   if (sortOrder !== 'none' || hasFilter(operation)) return yield* inSortOrder(view, operation, bounds, limit)
   return yield* cutThenSorted(view, operation, bounds, limit)
 }
@@ -62,15 +69,23 @@ function* inKeyOrder(
   operation: RangeOperation,
   bounds: FormBounds,
   limit: number,
+  take?: TakePairs,
 ): Generator<void, RangeResult, void> {
   const { keys } = view
   const isFiltered = hasFilter(operation)
-  const pairs: KeyValue[] = []
+  let pairs: KeyValue[] = []
+  let found = 0
   let count = 0
   let beyond: Uint8Array | undefined
-  yield* visitBounds(view, bounds, (form, modRevision, sub, row) => {
+  const resumed = (): void => {
+    view.resumed()
+    if (take === undefined || pairs.length === 0) return
+    take(pairs)
+    pairs = []
+  }
+  yield* visitBounds({ ...view, resumed }, bounds, (form, modRevision, sub, row) => {
     count++
-    const isFull = pairs.length === limit
+    const isFull = found === limit
     const withValue = !operation.keysOnly && !isFull
     let pair =
       withValue && !isFiltered
@@ -84,6 +99,7 @@ function* inKeyOrder(
     }
     if (withValue && isFiltered) pair = keys.pair(modRevision, sub)
     pairs.push(pair)
+    found++
     return work + workOfBytes(pair.value.length)
   })
   if (beyond !== undefined) count += yield* countWithin(view, { ...bounds, first: afterForm(beyond) })

@@ -1,10 +1,13 @@
-import { assert, ByteReader, emptyBytes, type LeaseId, QuorateError } from '../base/index.ts'
+import { assert, ByteReader, emptyBytes, type LeaseId, QuorateError, Slab } from '../base/index.ts'
 import type { KeyValue } from './contract.ts'
 
 /**
  * Bytes of the rows in the tables `current`, `history` and `revisions`; docs/formats/state.md has every byte. They
  * are read and written at every put, so this is done by hand and without objects in between where that is natural.
  */
+
+/** Rows are let go together, once the store has them durably. */
+const slab = new Slab()
 
 // ---- revisions: (revision, sub) -> record ---------------------------------------------------------------------
 
@@ -44,7 +47,7 @@ export function encodePut(record: Record): Uint8Array {
   const { key, value, createRevision, version, lease } = record
   const leaseSize = lease === 0n ? 0 : 8
   const headSize = 1 + varintSize(createRevision) + varintSize(version) + leaseSize + varintSize(key.length)
-  const bytes = new Uint8Array(headSize + key.length + value.length)
+  const bytes = slab.take(headSize + key.length + value.length)
   bytes[0] = lease === 0n ? recordPut : recordPutWithLease
   let at = writeVarint(bytes, 1, createRevision)
   at = writeVarint(bytes, at, version)
@@ -104,7 +107,7 @@ export interface LiveRow {
 }
 
 export function encodeLiveRow(row: LiveRow): Uint8Array {
-  const bytes = new Uint8Array(liveSize)
+  const bytes = slab.take(liveSize)
   bytes[0] = rowLive
   writeU64(bytes, 1, row.modRevision)
   writeU32(bytes, 9, row.sub)

@@ -145,6 +145,7 @@ export {
   type SnapshotResponse,
   type StatusResponse,
 } from './maintenance.ts'
+export { expectMessageBytes } from './message-writer.ts'
 export {
   type Compare,
   decodeTxnRequest,

@@ -29,7 +29,7 @@ export function headerAt(from: EtcdDependencies, revision: number): ResponseHead
 type Outcome = Exclude<Applied['result'], Refusal | { kind: 'doneBefore' }>
 
 /** Sends a write through the log. Resolves with the result that this member's own apply gave, and its revision. */
-export async function propose<Kind extends Outcome['kind']>(
+export function propose<Kind extends Outcome['kind']>(
   from: EtcdDependencies,
   call: GrpcCall,
   kind: Kind,
@@ -37,7 +37,13 @@ export async function propose<Kind extends Outcome['kind']>(
   session?: SessionStamp,
 ): Promise<{ revision: number; result: Extract<Outcome, { kind: Kind }> }> {
   const command = encodeCommand({ session, write })
-  const { revision, result } = (await from.group.propose(command, waitOptions(from, call))).result
+  return from.group.propose(command, waitOptions(from, call)).then(({ result }) => outcomeOf(result, kind))
+}
+
+function outcomeOf<Kind extends Outcome['kind']>(
+  { revision, result }: Applied,
+  kind: Kind,
+): { revision: number; result: Extract<Outcome, { kind: Kind }> } {
   if (result.kind === 'refused') throw refusal(result)
   if (result.kind === 'doneBefore') {
     const text = `quorate: done before, at revision ${revision} or earlier; its answer was too large to keep`

@@ -1,6 +1,7 @@
 import { isQuorateError, QuorateError } from '../base/index.ts'
 import {
   checkOperation,
+  type KeyValue,
   type Operation,
   type OperationResult,
   type RangeOperation,
@@ -18,11 +19,13 @@ import {
   encodePutResponse,
   encodeRangeResponse,
   encodeTxnResponse,
+  expectMessageBytes,
+  type RangeResponse,
   type ResponseHeader,
   type ResponseOp,
   type TxnResponse,
 } from '../etcd-codec/index.ts'
-import type { GrpcCall, GrpcMethod } from '../grpc/index.ts'
+import type { GrpcCall, GrpcMethod, UnaryAnswer } from '../grpc/index.ts'
 import { minRevisionOf, sessionOf } from './call-metadata.ts'
 import { headerAt, inSlices, propose, refusal, waitOptions } from './context.ts'
 import type { EtcdDependencies } from './dependencies.ts'
@@ -51,7 +54,11 @@ export function kvService(from: EtcdDependencies): [string, GrpcMethod][] {
   ]
 }
 
-function range(from: EtcdDependencies, bytes: Uint8Array, call: GrpcCall): Uint8Array | Promise<Uint8Array> {
+function range(
+  from: EtcdDependencies,
+  bytes: Uint8Array,
+  call: GrpcCall,
+): UnaryAnswer | Promise<UnaryAnswer> {
   const request = decodeRangeRequest(bytes)
   if (!request.serializable && from.group.isLearner) {
     throw new QuorateError('learner-unsupported', 'a learner serves serializable ranges only')
@@ -76,19 +83,41 @@ function readRange(
   from: EtcdDependencies,
   operation: RangeOperation,
   call: GrpcCall,
-): Uint8Array | Promise<Uint8Array> {
+): UnaryAnswer | Promise<UnaryAnswer> {
   // The revision that the pairs were read at: whoever watches from the next one on must miss nothing.
   const header = headerAt(from, from.core.revision)
-  return inSlices(from, call, from.core.range(operation), (result) =>
-    encodeRangeResponse({ header, kvs: result.pairs, more: result.more, count: result.count }),
-  )
+  // A large answer is encoded as it is read, slice by slice; where a message is cut, its fields simply go on.
+  const pieces: Uint8Array[] = []
+  const take = (pairs: readonly KeyValue[]): void => {
+    pieces.push(encodePart({ header: undefined, kvs: pairs, more: false, count: 0 }))
+  }
+  return inSlices(from, call, from.core.range(operation, take), (result) => {
+    const last = encodePart({ header, kvs: result.pairs, more: result.more, count: result.count })
+    return pieces.length === 0 ? last : [...pieces, last]
+  })
 }
 
-async function put(from: EtcdDependencies, bytes: Uint8Array, call: GrpcCall): Promise<Uint8Array> {
+function encodePart(part: RangeResponse): Uint8Array {
+  expectMessageBytes(bytesOf(part.kvs))
+  return encodeRangeResponse(part)
+}
+
+/** Of a pair in an answer, beside key and value: tags, lengths, and what is said about its versions. */
+const pairOverheadBytesMax = 64
+
+function bytesOf(pairs: readonly KeyValue[]): number {
+  let bytes = pairOverheadBytesMax
+  for (const { key, value } of pairs) bytes += key.length + value.length + pairOverheadBytesMax
+  return bytes
+}
+
+/** Of the most frequent calls: without a promise of its own. */
+function put(from: EtcdDependencies, bytes: Uint8Array, call: GrpcCall): Promise<Uint8Array> {
   const operation = checked(from, putOperation(decodePutRequest(bytes)))
   checkSize(from, bytes)
-  const { revision, result } = await propose(from, call, 'put', operation, sessionOf(call.metadata))
-  return encodePutResponse({ header: headerAt(from, revision), prevKv: result.previous })
+  return propose(from, call, 'put', operation, sessionOf(call.metadata)).then(({ revision, result }) =>
+    encodePutResponse({ header: headerAt(from, revision), prevKv: result.previous }),
+  )
 }
 
 async function deleteRange(from: EtcdDependencies, bytes: Uint8Array, call: GrpcCall): Promise<Uint8Array> {

@@ -6,6 +6,8 @@ import {
   GrpcError,
   type GrpcStatus,
   grpcStatus,
+  messagePrefix,
+  type UnaryAnswer,
 } from '../grpc/index.ts'
 import { type HeaderList, headerList } from '../hpack/index.ts'
 import { fieldProblem, http2Error, type StreamListener } from '../http2/index.ts'
@@ -16,6 +18,9 @@ import type { CallPlan } from './plan.ts'
 /** The same objects each time, so that they are sent by their indexes. */
 const answerHeaders: HeaderList = headerList([':status', '200', 'content-type', 'application/grpc'])
 const okTrailers: HeaderList = headerList(['grpc-status', '0'])
+
+/** Larger messages leave as they are, behind a prefix of their own. */
+const copiedBytesMax = 16 * 1024
 
 /** A deadline beyond it is none: timers take no longer delay. */
 const timerMsMax = 2 ** 31 - 1
@@ -120,13 +125,25 @@ export class Call implements GrpcCall, StreamListener {
   }
 
   /** Sends a message of the answer, its headers before the first. */
-  send(message: Uint8Array): void {
+  send(message: UnaryAnswer): void {
     if (!this.stream.hasHeaders) this.stream.sendHeaders(answerHeaders, true, false)
-    this.stream.write(frameMessage(message))
+    if (!(message instanceof Uint8Array)) {
+      this.#sendPieces(message)
+      return
+    }
+    if (message.length <= copiedBytesMax) this.stream.write(frameMessage(message))
+    else this.#sendPieces([message])
+  }
+
+  #sendPieces(pieces: readonly Uint8Array[]): void {
+    let length = 0
+    for (const piece of pieces) length += piece.length
+    this.stream.write(messagePrefix(length))
+    for (const piece of pieces) this.stream.write(piece)
   }
 
   /** The only message of the answer, and status OK. */
-  answer(message: Uint8Array): void {
+  answer(message: UnaryAnswer): void {
     if (this.isOver) return
     this.#decide()
     if (!this.#hasProperTrailers()) return

@@ -70,12 +70,12 @@ export class UnaryCall implements CallReader {
     const call = this.#call
     try {
       const answer = this.#handle(message, call)
-      if (answer instanceof Uint8Array) call.answer(answer)
-      else
+      if (answer instanceof Promise)
         answer.then(
-          (bytes) => call.answer(bytes),
+          (message) => call.answer(message),
           (error) => call.fail(error),
         )
+      else call.answer(answer)
     } catch (error) {
       call.fail(error)
     }

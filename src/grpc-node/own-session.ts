@@ -24,7 +24,7 @@ export class FlushQueue {
     this.#due.push(session)
     if (this.#isScheduled) return
     this.#isScheduled = true
-    setImmediate(() => this.#run())
+    process.nextTick(() => this.#run())
   }
 
   #run(): void {

@@ -1,5 +1,5 @@
-import { Slab } from '../base/index.ts'
-import { GrpcError, grpcStatus } from './seam.ts'
+import { concatBytes, Slab } from '../base/index.ts'
+import { GrpcError, grpcStatus, type UnaryAnswer } from './seam.ts'
 
 /**
  * The length-prefixed message of gRPC over HTTP/2:
@@ -26,14 +26,29 @@ export interface MessageLimits {
 
 /** The message with its prefix, as bytes of its own. */
 export function frameMessage(message: Uint8Array): Uint8Array {
-  const { length } = message
-  const framed = new Uint8Array(messagePrefixBytes + length)
-  framed[1] = length >>> 24
-  framed[2] = length >>> 16
-  framed[3] = length >>> 8
-  framed[4] = length
+  const framed = new Uint8Array(messagePrefixBytes + message.length)
+  writePrefix(framed, message.length)
   framed.set(message, messagePrefixBytes)
   return framed
+}
+
+/** The answer of a unary call in one piece. */
+export function wholeAnswer(answer: UnaryAnswer): Uint8Array {
+  return answer instanceof Uint8Array ? answer : concatBytes(answer)
+}
+
+/** What stands before a message of `length` bytes that is sent as it is. */
+export function messagePrefix(length: number): Uint8Array {
+  const prefix = new Uint8Array(messagePrefixBytes)
+  writePrefix(prefix, length)
+  return prefix
+}
+
+function writePrefix(bytes: Uint8Array, length: number): void {
+  bytes[1] = length >>> 24
+  bytes[2] = length >>> 16
+  bytes[3] = length >>> 8
+  bytes[4] = length
 }
 
 /** Requests are let go when their calls end; what a handler keeps for longer it copies. */

@@ -23,7 +23,9 @@ export {
   frameMessage,
   MessageDecoder,
   type MessageLimits,
+  messagePrefix,
   ownBytes,
+  wholeAnswer,
   wholeMessage,
 } from './framing.ts'
 export { createHealthServices, HealthState, type ServingStatus } from './health.ts'
@@ -40,6 +42,7 @@ export {
   type Metadata,
   noMetadata,
   type StreamHandler,
+  type UnaryAnswer,
   type UnaryHandler,
 } from './seam.ts'
 export {

@@ -57,8 +57,11 @@ export interface GrpcCall {
   setTrailer(name: string, value: string): void
 }
 
+/** One message: whole, or in pieces that follow each other. Nobody changes them any more. */
+export type UnaryAnswer = Uint8Array | readonly Uint8Array[]
+
 /** One message in, one out. Throw GrpcError to refuse; anything else thrown answers Internal and is logged. */
-export type UnaryHandler = (request: Uint8Array, call: GrpcCall) => Uint8Array | Promise<Uint8Array>
+export type UnaryHandler = (request: Uint8Array, call: GrpcCall) => UnaryAnswer | Promise<UnaryAnswer>
 
 /** A stream of messages both ways; server streaming is the case in which the client sends one and half-closes. */
 export interface GrpcStream extends GrpcCall {

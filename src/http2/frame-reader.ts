@@ -36,7 +36,7 @@ export class FrameReader {
     }
     const end = start + frameHeaderBytes + length
     if (bytes.length < end) return this.#wait()
-    this.payload = bytes.subarray(start + frameHeaderBytes, end)
+    this.payload = new Uint8Array(bytes.buffer, bytes.byteOffset + start + frameHeaderBytes, length)
     this.#position = end
     return true
   }

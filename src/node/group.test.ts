@@ -319,6 +319,34 @@ test('a leader that finds itself in the minority serves nothing any more, and ha
   assert.deepEqual(fixture.failures, [])
 })
 
+test('what a leader said before its connections ended is no sign that it is there', async () => {
+  const { group, time, sent } = await openGroup()
+  const heartbeat = { kind: 'heartbeat', term: 3, commit: 0, round: 1, context: emptyBytes } as const
+  const end = { index: 0, term: 0, chain: 0 }
+  const question = { kind: 'voteRequest', term: 4, pre: true, transfer: false, end } as const
+  const ask = async (): Promise<PeerMessage[]> => {
+    await time.settle()
+    sent.splice(0)
+    group.receive(3n, { ...question, from: 3n, to: self })
+    await time.settle()
+    return sent.splice(0).map(({ message }) => message)
+  }
+  group.receive(2n, { ...heartbeat, from: 2n, to: self })
+  assert.deepEqual(await ask(), [])
+  group.receive(2n, { ...heartbeat, from: 2n, to: self })
+  group.peerDisconnected(2n)
+  assert.equal(group.leader, 2n)
+  const [answer] = await ask()
+  assert.ok(answer?.kind === 'voteResponse' && answer.granted)
+  group.receive(2n, { ...heartbeat, from: 2n, to: self })
+  group.peerDown(2n)
+  await time.settle()
+  assert.deepEqual(
+    sent.flatMap(({ to, message }) => (message.kind === 'voteRequest' ? [to] : [])),
+    peers,
+  )
+})
+
 test('a new leader starts the clocks of the leases on the state that its log has, not on the one before', async () => {
   // One command is applied a tick, for the store takes one at a time.
   const fixture = await openLeader({ pendingOperationsMax: 1 })

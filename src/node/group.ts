@@ -92,7 +92,7 @@ export interface GroupDependencies<Result> {
   failed(error: unknown): void
 }
 
-const applySliceMs = 5
+const applySliceMs = 1
 const applyClockEvery = 32
 
 /**
@@ -112,6 +112,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   // Inputs that wait for the next turn.
   readonly #events: (() => void)[] = []
   readonly #inbox: RingQueue<{ from: NodeId; message: PeerMessage }>
+  readonly #lostPeers: { readonly id: NodeId; readonly isDown: boolean }[] = []
   #isTurnDue = false
 
   // Applying.
@@ -384,6 +385,22 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     })
   }
 
+  /** No connection with this peer is left. */
+  peerDisconnected(id: NodeId): void {
+    this.#losePeer({ id, isDown: false })
+  }
+
+  /** Nor could a new one be made. */
+  peerDown(id: NodeId): void {
+    this.#losePeer({ id, isDown: true })
+  }
+
+  #losePeer(lost: { readonly id: NodeId; readonly isDown: boolean }): void {
+    if (this.#isStopped) return
+    this.#lostPeers.push(lost)
+    this.#schedule()
+  }
+
   // ---- the turn -----------------------------------------------------------------------------------------------
 
   #event(action: () => void): void {
@@ -416,6 +433,11 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     for (let count = this.#inbox.size; count > 0; count--) {
       const item = this.#inbox.shift()
       if (item !== undefined) this.#receiveNow(item.from, item.message)
+    }
+    // Behind the inbox: what a peer said before its connections ended is no sign that it is there now.
+    for (const { id, isDown } of this.#lostPeers.splice(0)) {
+      if (isDown) this.#raft.peerDown(id)
+      else this.#raft.peerDisconnected(id)
     }
     // Who waited under a leadership that is over hears of it before anything new is proposed under the next one.
     if (this.#raft.role !== this.#lastRole.role || this.#raft.term !== this.#lastRole.term) {
@@ -680,14 +702,14 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   }
 
   async #handOver(): Promise<void> {
-    const { time, limits } = this.#deps
+    const { time, limits, logger } = this.#deps
+    const startMs = time.monotonicMs()
     this.#event(() => this.#raft.resign())
-    await this.waitApplied(() => this.#raft.role !== 'leader', {
-      timeoutMs: limits.tickMs * limits.electionTicks,
-    }).catch(() => undefined)
-    this.#deps.logger.log('info', 'leadership-handed-over', {
-      ms: Math.round(time.monotonicMs() - this.#lastTickMs),
-    })
+    const isOver = (): boolean => this.#raft.leader !== noNode && this.#raft.leader !== this.nodeId
+    await this.waitApplied(isOver, { timeoutMs: limits.tickMs * limits.electionTicks }).catch(() => undefined)
+    const ms = Math.round(time.monotonicMs() - startMs)
+    if (isOver()) logger.log('info', 'leadership-handed-over', { to: formatId(this.#raft.leader), ms })
+    else logger.log('warn', 'leadership-not-handed-over', { ms })
   }
 
   // ---- a state that is wrong ------------------------------------------------------------------------------------

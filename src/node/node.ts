@@ -385,6 +385,7 @@ class RunningNode<Result> implements QuorateNode<Result> {
         idleTimeoutMs: 10 * electionMs,
         judge: (hello) => this.#judge(hello),
         onWelcome: (hello) => this.#welcomed(hello),
+        onLeft: (from) => this.#connectionEnded(from),
         identify: (question) => this.#identify(question),
         onMessage: (from, number, message) => {
           if (number === groupNumber) group.receive(from, message)
@@ -553,9 +554,22 @@ class RunningNode<Result> implements QuorateNode<Result> {
       onLost: (reason) => {
         logger.log('info', 'peer-lost', { peer, cause: reason })
         this.#group?.peerLost(id)
+        this.#connectionEnded(id)
+      },
+      onDialFailed: () => {
+        if (this.#isDisconnected(id)) this.#group?.peerDown(id)
       },
       onRefused: (reason, text) => this.#refused(peer, reason, text),
     })
+  }
+
+  #connectionEnded(id: NodeId): void {
+    if (this.#isDisconnected(id)) this.#group?.peerDisconnected(id)
+  }
+
+  /** Each of two members dials the other; a process that dies ends both connections, a network often only one. */
+  #isDisconnected(id: NodeId): boolean {
+    return this.#channels.get(id)?.isOpen !== true && this.#listener?.hears(id) !== true
   }
 
   #ownUrls(): readonly string[] {

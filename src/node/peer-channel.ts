@@ -37,6 +37,8 @@ export interface PeerChannelOptions {
   admits(directoryId: bigint): boolean
   onOpen(): void
   onLost(reason: string): void
+  /** There was no connection, and an attempt at one did not get so far that the peer can be spoken to. */
+  onDialFailed(): void
   /** The peer refused this node for good. */
   onRefused(reason: RefusalReason, text: string): void
 }
@@ -200,8 +202,10 @@ export class PeerChannel {
   }
 
   #lost(reason: string): void {
+    const wasOpen = this.#isOpen
     this.#drop(reason)
     if (this.#isClosed) return
+    if (!wasOpen) this.#options.onDialFailed()
     const { time, random } = this.#options
     const delayMs = this.#backoffMs * (0.5 + random.unit())
     this.#backoffMs = Math.min(this.#backoffMs * 2, backoffMsMax)

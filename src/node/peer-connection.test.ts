@@ -13,7 +13,7 @@ import { encodeHello, type RefusalReason } from './handshake.ts'
 import { PeerChannel } from './peer-channel.ts'
 import { encodePeerMessage, type PeerMessage } from './peer-codec.ts'
 import { frameClass, framesOf } from './peer-frame.ts'
-import { listenForPeers } from './peer-listener.ts'
+import { listenForPeers, type PeerListener } from './peer-listener.ts'
 
 const clusterId = 77n
 const address = { host: 'b', port: 2380 }
@@ -30,6 +30,10 @@ class Pair {
   readonly received: { from: NodeId; index: number }[] = []
   readonly refused: string[] = []
   readonly lost: string[] = []
+  /** At node 2: whose connection ended, and whether another one of that peer was open. */
+  readonly left: { from: NodeId; isHeard: boolean }[] = []
+  listener: PeerListener | undefined
+  dialsFailed = 0
   readonly events: string[] = []
   opened = 0
   /** Data directory that node 2 knows of node 1; 0n: none yet. */
@@ -43,7 +47,7 @@ class Pair {
   }
 
   async listen(): Promise<void> {
-    await listenForPeers({
+    this.listener = await listenForPeers({
       network: this.far.network,
       time: this.far.time,
       logger: { log: (_level, event) => this.events.push(event) },
@@ -59,6 +63,7 @@ class Pair {
           ? { reason: 'wiped', text: 'another directory' }
           : undefined,
       onWelcome: () => undefined,
+      onLeft: (from) => this.left.push({ from, isHeard: this.listener?.hears(from) === true }),
       identify: () => Promise.resolve(undefined),
       onMessage: (from, _group, message) => {
         if (message.kind === 'digest') this.received.push({ from, index: message.index })
@@ -88,6 +93,9 @@ class Pair {
         this.opened++
       },
       onLost: (reason) => this.lost.push(reason),
+      onDialFailed: () => {
+        this.dialsFailed++
+      },
       onRefused: (reason: RefusalReason) => this.refused.push(reason),
     })
   }
@@ -262,6 +270,27 @@ test('a newer connection of a peer replaces the older one: nothing of that follo
   for (const frame of control(encodePeerMessage(digest(2)))) newer.connection.write(frame)
   await pair.scheduler.run(100)
   assert.deepEqual(pair.received, [{ from: 1n, index: 2 }])
+  assert.deepEqual(pair.left, [{ from: 1n, isHeard: true }])
+})
+
+test('both sides hear of the end of a connection, and the dialler of each attempt that fails', async () => {
+  const pair = await createPair()
+  pair.dial()
+  await pair.scheduler.run(200)
+  assert.equal(pair.listener?.hears(1n), true)
+  pair.network.cutConnections('a', 'b')
+  await pair.scheduler.run(200)
+  assert.deepEqual([pair.lost.length, pair.opened, pair.dialsFailed], [1, 2, 0])
+  assert.deepEqual(pair.left, [{ from: 1n, isHeard: false }])
+  assert.equal(pair.listener.hears(1n), true)
+  pair.far.process.end()
+  pair.network.processDied('b')
+  await pair.scheduler.run(20)
+  assert.deepEqual([pair.lost.length, pair.dialsFailed], [2, 0])
+  await pair.scheduler.run(80)
+  assert.deepEqual([pair.lost.length, pair.dialsFailed], [2, 1], 'the first attempt follows at once')
+  await pair.scheduler.run(1_000)
+  assert.ok(pair.dialsFailed > 2)
 })
 
 /** With one byte changed. */

@@ -32,6 +32,8 @@ export interface PeerListenerOptions {
   judge(hello: Hello): { reason: RefusalReason; text: string } | undefined
   /** This peer is welcome and speaks from now on. */
   onWelcome(hello: Hello): void
+  /** A connection on which this peer spoke has ended, from whichever side. */
+  onLeft(from: NodeId): void
   /** Who the asker is, or undefined when no member has these peer URLs. Rejects when that cannot be known now. */
   identify(question: WhoAmI): Promise<YouAre | undefined>
   onMessage(from: NodeId, group: number, message: PeerMessage): void
@@ -43,6 +45,8 @@ const helloBytesMax = 64 * 1024
 
 export interface PeerListener {
   readonly address: Address
+  /** Whether a connection is open on which this peer speaks. */
+  hears(from: NodeId): boolean
   close(): Promise<void>
 }
 
@@ -62,6 +66,7 @@ export async function listenForPeers(options: PeerListenerOptions): Promise<Peer
   })
   return {
     address: listener.address,
+    hears: (from) => [...incoming].some((peer) => peer.from === from),
     async close() {
       await listener.close()
       for (const peer of incoming) peer.close('shutdown')
@@ -97,6 +102,11 @@ class IncomingPeer {
     this.#watchSilence(options.helloTimeoutMs)
   }
 
+  /** Who speaks here; undefined before the hello. */
+  get from(): NodeId | undefined {
+    return this.#hello?.from
+  }
+
   close(cause: string): void {
     if (this.#isClosed) return
     if (cause !== 'shutdown') {
@@ -113,7 +123,7 @@ class IncomingPeer {
 
   #forget(): void {
     this.#isClosed = true
-    this.#all.delete(this)
+    if (this.#all.delete(this) && this.#hello !== undefined) this.#options.onLeft(this.#hello.from)
   }
 
   #watchSilence(timeoutMs: number): void {
@@ -204,10 +214,10 @@ class IncomingPeer {
       this.#connection.end()
       return
     }
+    this.#hello = hello
     // The newer connection of a peer replaces the older one: nothing that is left there may follow later.
     for (const other of this.#all)
-      if (other !== this && other.#hello?.from === hello.from) other.close('replaced by a newer one')
-    this.#hello = hello
+      if (other !== this && other.from === hello.from) other.close('replaced by a newer one')
     this.#options.onWelcome(hello)
     this.#reader.allow(this.#options.messageBytesMax)
   }

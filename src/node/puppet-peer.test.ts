@@ -47,6 +47,7 @@ class Puppet {
       idleTimeoutMs: 60_000,
       judge: () => undefined,
       onWelcome: () => undefined,
+      onLeft: () => undefined,
       identify: async () => undefined,
       onMessage: (_from, _group, message) => puppet.heard.push(message),
     })

@@ -94,6 +94,13 @@ export interface RaftNode extends RaftView {
   snapshotReceived(snapshot: SnapshotMark): void
   snapshotSent(to: NodeId, result: 'delivered' | 'failed', end: LogEnd): void
   peerUnreachable(id: NodeId): void
+  /**
+   * Of all connections with this peer, in both directions, none is left. Where it leads, votes are no longer refused for its
+   * sake; this node asks for none sooner than it would have.
+   */
+  peerDisconnected(id: NodeId): void
+  /** Nor can a new connection be made: nothing runs there. Where it leads, this node asks for pre-votes at once. */
+  peerDown(id: NodeId): void
   /** State up to `index` is applied here: entries below may leave the window, reads may be served. */
   applied(index: number): void
   /**

@@ -35,6 +35,8 @@ export interface Core {
   electionElapsed: number
   /** Drawn anew for each wait, in [electionTicks, 2 x electionTicks). */
   electionTimeout: number
+  /** Follower: nothing of its leader was heard since their last connection ended. */
+  isLeaderDisconnected: boolean
   /** Answers of the present campaign. */
   votes: Map<NodeId, boolean>
   /** The highest index that was lost with a cut tail at the start; 0 when none was. */
@@ -146,6 +148,7 @@ export function createCore(options: RaftOptions, restore: RaftRestore): Core {
     leader: noNode,
     electionElapsed: 0,
     electionTimeout: drawElectionTimeout(options, random),
+    isLeaderDisconnected: false,
     votes: new Map(),
     cutEnd: restore.cutEnd ?? 0,
     voteBlock: restore.cutEnd === undefined ? undefined : { heard: new Map(), ticks: 0 },

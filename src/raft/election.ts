@@ -15,15 +15,35 @@ export function tickElection(core: Core): void {
   if (!isAlone && core.electionElapsed < core.electionTimeout) return
   // A disk slower than an election timeout is waited for: another term would not make it faster.
   if (core.role === 'candidate' && !core.storage.isDurable(core.term, core.vote)) return
+  if (isAlone) standForElection(core, 'is the only voter')
+  else standForElection(core, 'heard no leader for an election timeout')
+}
+
+/**
+ * No connection with the leader is left. Whoever finds it down gets a vote; this node asks for none yet, for a network can
+ * reset the connections of a leader that lives.
+ */
+export function handleDisconnected(core: Core, id: NodeId): void {
+  if (core.role === 'follower' && core.leader === id) core.isLeaderDisconnected = true
+}
+
+/** The leader is gone: nothing of it can be waited for. Where others still hear it, the pre-vote is not won. */
+export function handleDown(core: Core, id: NodeId): void {
+  if (core.role !== 'follower' || core.leader !== id) return
+  standForElection(core, 'found its leader down')
+}
+
+/** Asks for votes, as far as this node may, whatever time it is. */
+function standForElection(core: Core, cause: string): void {
   // The lost tail may have held the entry that made this node a voter, so it asks whatever it now takes itself for.
   if (!mayVoteFor(core, core.log.end())) {
-    announceEnd(core)
+    announceEnd(core, cause)
   } else if (!core.configurations.mayCampaign(core.id, core.commitIndex)) {
-    if (core.leader !== noNode) loseLeader(core, 'heard no leader for an election timeout')
-  } else if (isAlone) {
-    campaign(core, { isTransfer: false, cause: 'is the only voter' })
+    if (core.leader !== noNode) loseLeader(core, cause)
+  } else if (core.role === 'follower' && isSoleVoter(core.configurations.current, core.id)) {
+    campaign(core, { isTransfer: false, cause })
   } else {
-    preCampaign(core)
+    preCampaign(core, cause)
   }
 }
 
@@ -53,6 +73,7 @@ export function handleVoteRequest(core: Core, request: VoteRequest): void {
     (request.pre && request.term > core.term)
   const granted =
     isFree && request.term >= core.term && mayVoteFor(core, request.end) && isUpToDate(core, request)
+  if (granted && request.pre) standBack(core, request.from)
   if (granted && !request.pre) {
     assert(request.term === core.term, 'a vote is cast in the term of its request')
     core.vote = request.from
@@ -83,18 +104,28 @@ export function handleVoteResponse(core: Core, response: VoteResponse): void {
  */
 export function hearsLeader(core: Core): boolean {
   if (core.role === 'leader') return true
-  return core.leader !== noNode && core.electionElapsed < core.options.electionTicks
+  if (core.leader === noNode || core.isLeaderDisconnected) return false
+  return core.electionElapsed < core.options.electionTicks
 }
 
-function preCampaign(core: Core): void {
-  becomePreCandidate(core, 'heard no leader for an election timeout')
+/**
+ * Another is about to take the place of the leader that was lost: to find that one down as well would only split the votes. Of
+ * two that ask each other at the same time one goes on.
+ */
+function standBack(core: Core, other: NodeId): void {
+  const isSecond = core.role === 'pre-candidate' && other < core.id
+  if (core.isLeaderDisconnected || isSecond) loseLeader(core, 'gave its pre-vote to another')
+}
+
+function preCampaign(core: Core, cause: string): void {
+  becomePreCandidate(core, cause)
   askForVotes(core, { pre: true, transfer: false })
   decide(core)
 }
 
 /** A node that may not vote still shows the others where its log ends. */
-function announceEnd(core: Core): void {
-  loseLeader(core, 'heard no leader for an election timeout and may not vote after a cut tail')
+function announceEnd(core: Core, cause: string): void {
+  loseLeader(core, `${cause} and may not vote after a cut tail`)
   askForVotes(core, { pre: true, transfer: false })
 }
 

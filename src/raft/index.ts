@@ -25,7 +25,9 @@
  *     that leaves may campaign until its leaving is committed: it can hold the only log complete enough to win.
  *  8. A node that hears its leader, or leads and hears a majority, refuses votes (unless its leader asked for the
  *     election); a leader that hears no majority for an election timeout steps down. With pre-vote no node raises a
- *     term that it cannot win: one that returns or was removed disturbs nobody.
+ *     term that it cannot win: one that returns or was removed disturbs nobody. A node that has lost its last connection
+ *     with the leader no longer hears it, and one that is refused a new one asks for pre-votes at once: both only decide
+ *     when an election begins, and nothing that is promised rests on that.
  *  9. A node that cut a torn tail at its start votes, for itself too, only for a log as complete as all that it was
  *     shown, and only once an entry that it helped to commit must be among those. It does so until its log has passed
  *     the old end, and for ten election timeouts at the most.

@@ -12,6 +12,8 @@ import { type Core, createCore, isSettled, type Leadership, send } from './core.
 import {
   campaign,
   countOwnVote,
+  handleDisconnected,
+  handleDown,
   handleVoteRequest,
   handleVoteResponse,
   hearsLeader,
@@ -130,6 +132,8 @@ export function raftOver(core: Core): RaftNode {
     peerUnreachable: (id) => {
       if (core.leadership !== undefined) handleUnreachable(core, core.leadership, id)
     },
+    peerDisconnected: (id) => handleDisconnected(core, id),
+    peerDown: (id) => handleDown(core, id),
     applied: (index) => applied(core, index),
     stateLost: () => loseState(core),
     released: (base) => released(core, base),
@@ -258,8 +262,10 @@ function refuseOldTerm(core: Core, message: Message): void {
 function hearLeader(core: Core, leader: NodeId): void {
   assert(core.role !== 'leader', 'a term has one leader')
   assert(core.leader === noNode || core.leader === leader, 'a term has one leader')
-  if (core.role === 'follower' && core.leader === leader) core.electionElapsed = 0
-  else becomeFollower(core, { term: core.term, leader }, 'heard the leader')
+  if (core.role === 'follower' && core.leader === leader) {
+    core.electionElapsed = 0
+    core.isLeaderDisconnected = false
+  } else becomeFollower(core, { term: core.term, leader }, 'heard the leader')
 }
 
 function obeyTimeoutNow(core: Core): void {

@@ -87,6 +87,7 @@ function changeRole(core: Core, role: Role, leader: NodeId, cause: string, isNew
   core.role = role
   core.leader = leader
   core.leadership = undefined
+  core.isLeaderDisconnected = false
   core.electionElapsed = 0
   core.electionTimeout = drawElectionTimeout(core.options, core.random)
   if (isChange) core.outbox.roleChanges.push({ role, term: core.term, leader, cause })

@@ -12,6 +12,7 @@ import {
   grpcStatus,
   type Metadata,
   noMetadata,
+  wholeAnswer,
 } from '../grpc/index.ts'
 import type { CallTerms } from './server-seam.ts'
 
@@ -58,7 +59,7 @@ export async function callUnary(
   assert(method?.kind === 'unary', () => `${path} takes one message`)
   const call = new Call(path, metadata, terms.timeoutMs)
   terms.onCancel(() => call.cancelled())
-  return method.handle(message, call)
+  return wholeAnswer(await method.handle(message, call))
 }
 
 export interface StreamClient {

@@ -39,6 +39,7 @@ const stateMarks: readonly Mark[] = [
   { name: 'log-released', meaning: 'the log was released behind a snapshot' },
   { name: 'stopped-in-order', meaning: 'a server ended in order' },
   { name: 'leadership-handed-over', meaning: 'a leader handed over before it stopped' },
+  { name: 'leadership-not-handed-over', meaning: 'nobody took over from a leader that stopped' },
 ]
 
 const groupMarks: readonly Mark[] = [
@@ -48,6 +49,11 @@ const groupMarks: readonly Mark[] = [
     meaning: 'a leader without a quorum stepped down',
   },
   { name: 'follower: lost the pre-vote', meaning: 'a pre-vote was lost' },
+  {
+    name: 'pre-candidate: found its leader down',
+    meaning: 'a leader was replaced before an election timeout',
+  },
+  { name: 'follower: gave its pre-vote to another', meaning: 'of two that could campaign one stood back' },
   // A log that shows itself between the pre-vote and its majority also ends a campaign ('may not vote after a cut tail'):
   // two voters must have shown theirs since the start, and one of them gain an entry within that round. No run of the
   // simulator or of the random schedules met it; a case of the raft room does.

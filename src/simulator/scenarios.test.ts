@@ -62,6 +62,69 @@ test('a paused leader with requests in its socket claims no success that is not 
   story.assertSound()
 })
 
+test('a leader whose process dies is replaced at once, by whoever finds first that nothing runs there', async () => {
+  const tookMs: number[] = []
+  for (let seed = 100; seed < 120; seed++) {
+    const story = new Story(seed)
+    const old = await story.leader()
+    await story.putUntilAnswered([old], 'before')
+    const [follower] = story.others(old)
+    void story.beginPut(old, 'on its way')
+    void story.beginPut(present(follower, 'there are others'), 'on its way through a follower')
+    await story.scheduler.run(seed % 7)
+    const killedAt = story.scheduler.now
+    story.cluster.kill(old)
+    await story.until(() => story.cluster.leader !== undefined)
+    tookMs.push(story.scheduler.now - killedAt)
+    await story.putUntilAnswered(story.others(old), 'after')
+    assert.ok(story.mark('pre-candidate: found its leader down') > 0)
+    story.cluster.restart(old)
+    await story.untilEqual()
+    assert.equal(await story.get(old), 'after')
+    story.assertSound()
+  }
+  assert.ok(
+    tookMs.every((ms) => ms < electionMs / 3),
+    `it took ${tookMs} ms`,
+  )
+})
+
+test('a leader whose connections are all reset leads on', async () => {
+  for (let seed = 120; seed < 130; seed++) {
+    const story = new Story(seed)
+    const leader = await story.leader()
+    await story.putUntilAnswered([leader], 'before')
+    const elections = story.mark('candidate: won the pre-vote')
+    for (let round = 0; round < 20; round++) {
+      for (const { name } of story.others(leader)) story.cluster.network.cutConnections(leader.name, name)
+      await story.scheduler.run(electionMs / 2)
+    }
+    assert.equal(story.cluster.leader, leader)
+    assert.equal(story.mark('candidate: won the pre-vote'), elections)
+    story.assertSound()
+  }
+})
+
+test('a leader that is stopped in order hands over before it ends', async () => {
+  for (let seed = 130; seed < 135; seed++) {
+    const story = new Story(seed)
+    const old = await story.leader()
+    await story.putUntilAnswered([old], 'before')
+    const elections = story.mark('candidate: won the pre-vote')
+    const stoppedAt = story.scheduler.now
+    const ended = story.cluster.stop(old)
+    await story.until(() => story.cluster.leader !== undefined)
+    const tookMs = story.scheduler.now - stoppedAt
+    assert.ok(tookMs < electionMs / 3, `it took ${tookMs} ms`)
+    await story.putUntilAnswered(story.others(old), 'after')
+    await story.scheduler.complete(ended)
+    assert.equal(story.mark('leadership-handed-over'), 1)
+    assert.equal(story.mark('candidate: was asked to take over'), 1)
+    assert.equal(story.mark('candidate: won the pre-vote'), elections)
+    story.assertSound()
+  }
+})
+
 for (const isForEver of [false, true]) {
   const after = isForEver ? 'only after a reset' : 'later'
   test(`a leader whose disk hangs hands over, writes go on, and it comes back ${after}`, async () => {

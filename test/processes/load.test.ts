@@ -108,11 +108,15 @@ test('every watcher tells of every put once, and an event of another writer is a
   const paced = await runWatchers({ ...plan, putsPerSecond: 20 }, noControl)
   const putsMax = 1 + (performance.now() - startMs) / 50
   assert.ok(paced.puts > 0 && paced.puts <= putsMax, 'a rate that is asked for is not exceeded')
-  const begun = (): void => void node.must('put', { key: loadKey(999_999), value: Buffer.from('other') })
+  let other: Promise<unknown> | undefined
+  const begun = (): void => {
+    other = node.must('put', { key: loadKey(999_999), value: Buffer.from('other') })
+  }
   await assert.rejects(
     runWatchers({ ...plan, countedMs: 60_000 }, { ...noControl, begun }),
     /event of no put/,
   )
+  await other
 })
 
 test('leases are kept alive, and answers of leases that are gone are an error', async (t) => {

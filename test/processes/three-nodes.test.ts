@@ -32,6 +32,29 @@ test('kill -9 of a follower and of the leader while clients write through all th
   for (const node of cluster.nodes) await writers.check(node)
 })
 
+test('SIGTERM of the leader hands the leadership over while clients write: there is no campaign', async (t) => {
+  const cluster = await planCluster(t, 3)
+  await cluster.start()
+  const writers = new Writers(t, cluster.nodes, 12)
+  await writers.more(100)
+  const leader = await cluster.leader()
+  const others = await cluster.followers()
+  const campaigns = (): number =>
+    others.reduce((sum, { program }) => sum + program.stderr.split('"role":"pre-candidate"').length - 1, 0)
+  const before = campaigns()
+  writers.longestGapMs = 0
+  assert.equal((await leader.end('SIGTERM')).code, 0)
+  await writers.more(200)
+  t.diagnostic(`nobody could write for ${Math.round(writers.longestGapMs)} ms`)
+  assert.match(leader.program.stderr, /"event":"leadership-handed-over"/)
+  const successors = others.filter(({ program }) => program.stderr.includes('was asked to take over'))
+  assert.equal(successors.length, 1)
+  assert.equal(campaigns(), before)
+  await writers.stop()
+  await cluster.agree()
+  for (const node of others) await writers.check(node)
+})
+
 test('a node that was down catches up by a snapshot when the log went on without it', async (t) => {
   const cluster = await planCluster(t, 3, smallFiles)
   await cluster.start()

@@ -221,10 +221,18 @@ export class RandomRun {
   #flap(): void {
     const id = this.#random.pick(allIds)
     const node = this.cluster.nodes.get(id)
-    if (node !== undefined && this.#random.chance(0.3)) {
-      node.raft.peerUnreachable(this.#random.pick(allIds))
+    if (node !== undefined && this.#random.chance(0.5)) {
+      this.#losePeer(node, this.#random.pick(allIds))
       this.cluster.pump(node)
     } else if (!this.#isolated.delete(id) && this.#random.chance(0.3)) this.#isolated.add(id)
+  }
+
+  /** What a network says need not be so: the peer may be well. */
+  #losePeer({ raft }: TestNode, peer: NodeId): void {
+    const choice = this.#random.unit()
+    if (choice < 0.4) raft.peerUnreachable(peer)
+    else if (choice < 0.7) raft.peerDisconnected(peer)
+    else raft.peerDown(peer)
   }
 
   #changeWeather(): void {

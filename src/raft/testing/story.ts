@@ -30,6 +30,7 @@ import { type Passed, passTime } from './time.ts'
  *   storage <id> hold|release|one        crash <id>               start <id> [recent=<n>] [lose=<n>]
  *   propose <id> <text ...>              read <id> <number>       change <id> voters=1,2 [learners=3] [context=x]
  *   transfer <id> <to>                   resign <id>              compact <id>     unreachable <id> <peer>
+ *   disconnected <id> <peer>             down <id> <peer>         (its connections ended; nor is there a new one)
  *   damage <id> <index>                  status                   entries <id>     progress <id>
  *   lose <id>  (its state)               give <leader> <id>       (a snapshot of the leader's state)
  */
@@ -77,6 +78,8 @@ export class Story {
     resign: ([id]) => this.#act(this.#node(id), (node) => node.raft.resign()),
     compact: ([id]) => this.#whole.compact(this.#node(id)),
     unreachable: ([id, peer]) => this.#act(this.#node(id), (node) => node.raft.peerUnreachable(idOf(peer))),
+    disconnected: ([id, peer]) => this.#act(this.#node(id), (node) => node.raft.peerDisconnected(idOf(peer))),
+    down: ([id, peer]) => this.#act(this.#node(id), (node) => node.raft.peerDown(idOf(peer))),
     lose: ([id]) => this.#act(this.#node(id), (node) => this.#whole.loseState(node)),
     give: ([id, to]) => this.#whole.giveState(this.#node(id), idOf(to)),
     damage: ([id, index]) => this.#damage(idOf(id), Number(index)),
