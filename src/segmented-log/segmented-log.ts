@@ -46,8 +46,6 @@ export interface SegmentedLog {
   /** Oldest first, at least one. */
   readonly segments: readonly Segment[]
   readonly newest: Segment
-  /** This open made the first segment: behind its header there are only zeros. */
-  readonly isNew: boolean
   /** Bytes of all segments on disk. */
   readonly bytes: number
   /** Bytes that an append can still take before a roll. */
@@ -186,7 +184,6 @@ class FileSegmentedLog implements SegmentedLog {
   readonly #options: SegmentedLogOptions
   readonly #disk: Disk
   readonly #segments: MutableSegment[]
-  isNew = false
   #newest: MutableSegment | undefined
   #file: DiskFile | undefined
   #bytes = 0
@@ -225,7 +222,6 @@ class FileSegmentedLog implements SegmentedLog {
     const place = { sequence: 1, previousChecksum: 0, previousEnd: 0, preamble: new Uint8Array(0) }
     const usualSize = Math.min(this.#options.segmentBytesMax, firstSegmentBytesMax)
     await this.#create(place, { usualSize, contentBytesMin: 0 })
-    this.isNew = true
   }
 
   async openNewest(): Promise<void> {

@@ -6,7 +6,7 @@ import { decodeGroupTable, encodeGroupTable, GroupLog } from './group-log.ts'
 import type { JournalMark, SavedState } from './hard-state-file.ts'
 import { isEntryKind, type RecordHeader, recordKind } from './record.ts'
 import { SegmentReader } from './segment-reader.ts'
-import { emptyTail, inspectTail, type Tail } from './tail.ts'
+import { inspectTail, type Tail } from './tail.ts'
 
 export interface IndexedConfiguration {
   readonly index: number
@@ -79,10 +79,7 @@ async function readNewest(
     const savedPosition = saved.sequence === segment.sequence ? saved.position : 0
     // A mark that stands just here was saved when the rest of the batch had been cut, and its cut end with it.
     const batchEnd = savedPosition === end ? end : lastBatch.batchEnd
-    // A file of zeros that was written just now is not read again.
-    const tail = sources.segmentedLog.isNew
-      ? emptyTail(end)
-      : await inspectTail(file, segment, { end, batchEnd })
+    const tail = await inspectTail(file, segment, { end, batchEnd })
     for (const group of tail.indexes.keys()) replay.groupOf(group)
     if (saved.sequence > segment.sequence) {
       throw damaged(

@@ -20,11 +20,6 @@ export interface Tail {
 
 const chunkBytes = 1024 * 1024
 
-/** Nothing but zeros follows `end`, and nothing ever did. */
-export function emptyTail(end: number): Tail {
-  return { mark: 0, nextValid: undefined, dirtyEnd: end, lostEnd: end, entriesMax: 0, indexes: new Map() }
-}
-
 /** `end`: where no valid record begins. `batchEnd`: where the batch of the record before it said it ends. */
 export async function inspectTail(
   file: DiskFile,

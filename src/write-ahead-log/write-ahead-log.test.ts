@@ -53,20 +53,6 @@ test('64 writers at once need far fewer durable writes than they make writes', a
   assert.equal(log.gauges.queuedBytes, 0)
 })
 
-test('the zeros of a new log are not read back, those of one that is found are', async () => {
-  const readsOfOpening = async (segmentBytesMax: number): Promise<[number, number]> => {
-    const disk = createDisk()
-    await (await open(disk.mount(), { segmentBytesMax })).close()
-    const first = disk.countOf('read')
-    await (await open(disk.mount(), { segmentBytesMax })).close()
-    return [first, disk.countOf('read') - first]
-  }
-  const [small, smallFound] = await readsOfOpening(64 * 1024)
-  const [large, largeFound] = await readsOfOpening(4 * 1024 * 1024)
-  assert.equal(large, small)
-  assert.ok(largeFound > smallFound)
-})
-
 test('what waits is counted', async () => {
   const disk = createDisk()
   const log = await open(disk.mount())
