@@ -44,7 +44,7 @@ export const defaultGroupLimits: GroupLimits = {
   windowBytesMax: 32 * 1024 * 1024,
   uncommittedBytesMax: 128 * 1024 * 1024,
   flushOperations: 4_000,
-  flushIntervalMs: 1_000,
+  flushIntervalMs: 100,
   pendingOperationsMax: 200_000,
   snapshotCount: 10_000,
   snapshotLogBytesMin: 16 * 1024 * 1024,
