@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, renameSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { QuorateError } from '../base/index.ts'
@@ -134,6 +134,8 @@ class SupervisedNode {
     const { name, clientUrl, peerUrl, metricsUrl } = this.#place
     const initialCluster = this.#places.map((place) => `${place.name}=${place.peerUrl}`).join(',')
     const startedMs = performance.now()
+    // Not an import: all commands are one file, and a node that starts would wait for a module that it never needs.
+    const { spawn } = process.getBuiltinModule('node:child_process')
     const child = spawn(
       process.execPath,
       [

@@ -2,8 +2,8 @@ import { LeaseDeadlines, type LeaseTable } from '../lease/index.ts'
 import { decodeCommand, encodeCommand } from './command-codec.ts'
 import type { LeaderDuties } from './contract.ts'
 
-/** Revokes a second at most, as etcd has it: a mass expiry must not drown the writes of the living. */
-const revokesPerSecondMax = 1000
+/** Revokes a second at most: a mass expiry must not drown the writes of the living. etcd has 1,000. */
+const revokesPerSecondMax = 3000
 /** Leases that run longer have what is left of them written to the log this often. */
 const defaultCheckpointIntervalMs = 5 * 60 * 1000
 

@@ -1,4 +1,4 @@
-import { performServerHandshake, type ServerHttp2Session, type ServerOptions } from 'node:http2'
+import type { ServerHttp2Session, ServerOptions } from 'node:http2'
 import type { Socket } from 'node:net'
 import type { Calls } from '../grpc-http2/index.ts'
 import { headerList } from '../hpack/index.ts'
@@ -6,9 +6,13 @@ import type { Logger } from '../io/index.ts'
 import { NodeStream } from './node-stream.ts'
 import type { Session } from './session.ts'
 
+export type PerformServerHandshake = typeof import('node:http2').performServerHandshake
+
 export interface NodeSessionContext {
   readonly calls: Calls
   readonly logger: Logger
+  /** Of `node:http2`. */
+  readonly performServerHandshake: PerformServerHandshake
   readonly options: ServerOptions
   readonly connectionWindowBytes: number
 }
@@ -22,7 +26,7 @@ export class NodeSession implements Session {
   #hasCalled = false
 
   constructor(socket: Socket, context: NodeSessionContext, peer: string) {
-    const { calls, logger, options, connectionWindowBytes } = context
+    const { calls, logger, performServerHandshake, options, connectionWindowBytes } = context
     const session = performServerHandshake(socket, options)
     this.#session = session
     session.setLocalWindowSize(connectionWindowBytes)

@@ -33,7 +33,10 @@ export function ownTransport({ calls, time, logger }: TransportContext, limits: 
 /** HTTP/2 of Node's library. */
 export function nodeTransport({ calls, logger }: TransportContext, limits: GrpcLimits): StartSession {
   const { connectionWindowBytes } = limits
-  const context = { calls, logger, options: nodeOptionsOf(limits), connectionWindowBytes }
+  // Loaded only where it is wanted: it takes longer than any other module of Node.
+  const { performServerHandshake } = process.getBuiltinModule('node:http2')
+  const options = nodeOptionsOf(limits)
+  const context = { calls, logger, performServerHandshake, options, connectionWindowBytes }
   return (socket, received, peer) => {
     socket.unshift(received)
     return new NodeSession(socket, context, peer)

@@ -78,10 +78,11 @@ export async function openLmdbStore(directory: string, options?: LmdbStoreOption
       mapSize: options?.mapSizeBytes ?? defaultMapSizeBytes,
     }
     const root = open<Uint8Array, Uint8Array>(environment)
-    const tables = Object.fromEntries(
-      tableNames.map((table) => [table, root.openDB(table, bytesOnly)]),
-    ) as Tables
-    const about = root.openDB(aboutTable, bytesOnly)
+    // In one transaction: alone, each that is not there yet would be made durable by itself.
+    const { tables, about } = root.transactionSync(() => ({
+      tables: Object.fromEntries(tableNames.map((table) => [table, root.openDB(table, bytesOnly)])) as Tables,
+      about: root.openDB(aboutTable, bytesOnly),
+    }))
     const found = about.getBinary(formatKey)?.[0]
     if (found === undefined) {
       // The first open, or the first that comes to its end. Nobody relies on the file before it is durable itself.

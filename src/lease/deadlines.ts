@@ -4,7 +4,7 @@ import { WakeHeap } from './wake-heap.ts'
 
 export interface LeaseDeadlinesOptions {
   readonly table: LeaseTable
-  /** Revokes due at once are spread: at most this many a second, and half of it in one call. */
+  /** Revokes due at once are spread: at most this many a second, and those of an eighth of one in a call. */
   readonly revokesPerSecondMax: number
   /** A lease that runs longer than this has what is left of it written to the log each time this passed. */
   readonly checkpointIntervalMs: number
@@ -17,6 +17,8 @@ export interface DueLeases {
 }
 
 const checkpointsPerCallMax = 1000
+/** What was not used in so long is not saved up: a burst holds up everybody else. */
+const burstSeconds = 1 / 8
 
 interface Clocked {
   deadlineMs: number
@@ -223,7 +225,7 @@ export class LeaseDeadlines {
     const { revokesPerSecondMax } = this.#options
     const earned = (Math.max(0, nowMs - this.#allowanceMs) * revokesPerSecondMax) / 1000
     this.#allowanceMs = Math.max(this.#allowanceMs, nowMs)
-    this.#allowance = Math.min(this.#allowance + earned, Math.max(1, revokesPerSecondMax / 2))
+    this.#allowance = Math.min(this.#allowance + earned, Math.max(1, revokesPerSecondMax * burstSeconds))
   }
 
   #firstCheckpoint(deadlineMs: number, nowMs: number): number {

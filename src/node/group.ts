@@ -509,6 +509,11 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     }
     for (const state of ready.readStates) this.#readers.confirmed(state.request, state.index)
     for (const request of ready.readFailures) this.#readers.failed(request)
+    // Who asked a leader that is lost, or before there was one, asks the one there is now instead of at the next tick.
+    if (ready.roleChanges.length > 0 && this.#raft.leader !== noNode) {
+      this.#readers.askAgain()
+      this.#schedule()
+    }
     // A state that is being replaced may be there already, while the member list still is the one before it.
     if (!this.#install.isInstalling) this.#readers.applied(this.#machine.appliedIndex)
     for (const read of ready.logReads) this.#readLog(read)

@@ -23,7 +23,7 @@ export class ReaderQueue {
   readonly bound: number
   readonly #maybe: Maybe
   #waiting: Reader[] = []
-  /** Their round failed: they ask again with the next tick. */
+  /** Their round failed: they ask again once a leader is known, at the latest with the next tick. */
   #retry: Reader[] = []
   readonly #rounds = new Map<number, Round>()
   #confirmed: { index: number; readers: readonly Reader[] }[] = []
@@ -63,7 +63,7 @@ export class ReaderQueue {
     this.#confirmed.push({ index, readers: round.readers })
   }
 
-  /** The round will get no answer. Readers ask again at `retry`, leader-only ones hear of it. */
+  /** The round will get no answer. Readers ask again at `askAgain`, leader-only ones hear of it. */
   failed(request: number): void {
     const round = this.#rounds.get(request)
     if (round === undefined) return
@@ -74,6 +74,12 @@ export class ReaderQueue {
         this.#refuse(reader, new QuorateError('leader-changed', 'this node lost its leadership meanwhile'))
       }
     }
+  }
+
+  /** Those whose round failed wait for the next one. */
+  askAgain(): void {
+    this.#waiting.push(...this.#retry)
+    this.#retry = []
   }
 
   applied(index: number): void {
@@ -90,8 +96,7 @@ export class ReaderQueue {
     for (const [request, round] of this.#rounds) {
       if (nowMs - round.startedMs > retryMs || this.#maybe('read-round-lost')) this.failed(request)
     }
-    this.#waiting.push(...this.#retry)
-    this.#retry = []
+    this.askAgain()
     // One error for all: making thousands of them, each with its stack, would hold up the event loop.
     let error: QuorateError | undefined
     const inTime = (reader: Reader): boolean => {

@@ -8,7 +8,7 @@ import { createMemoryBackend, createStore } from '../store/index.ts'
 import { openNode } from './node.ts'
 import { defaultGroupLimits } from './options.ts'
 
-test('the only voter leads without waiting for a tick', async () => {
+test('the only voter leads, and answers a read that was there before, without waiting for a tick', async () => {
   const time = createNodeTime()
   const peerUrls = ['http://127.0.0.1:1']
   const node = await openNode({
@@ -34,7 +34,14 @@ test('the only voter leads without waiting for a tick', async () => {
     createMachine: (backend) => createConsistentCore({ store: createStore(backend) }),
     failed: (error) => assert.fail(String(error)),
   })
-  for (let turn = 0; turn < 1_000 && !node.group.isSettledLeader; turn++) await time.yieldTurn()
+  assert.ok(!node.group.isSettledLeader)
+  let isAnswered = false
+  const read = node.group.readBarrier({ timeoutMs: 60_000 }).then(() => {
+    isAnswered = true
+  })
+  for (let turn = 0; turn < 1_000 && !isAnswered; turn++) await time.yieldTurn()
+  assert.ok(isAnswered)
   assert.ok(node.group.isSettledLeader)
+  await read
   await node.stop()
 })
