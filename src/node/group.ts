@@ -654,6 +654,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     const mayLead = !this.#isDiskFull && !this.#isDiskBehind && !this.#repair.isLost
     if (!mayLead && this.#raft.role === 'leader') this.#raft.resign()
     this.#transfer.tick()
+    this.#comparison.tick()
     if (this.#repair.isReady) this.#offers.askForState()
     this.#duties.tick(nowMs, lateMs > electionMs)
     if (this.isSettledLeader) this.#changes.promoteWhoIsReady()

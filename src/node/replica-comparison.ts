@@ -35,6 +35,9 @@ export class ReplicaComparison {
   /** The voters' states differ, and nobody knows which is right: this node is about to end. */
   #isUndecided = false
   #problem: string | undefined
+  /** What was told last. A peer that was not there to hear it hears it again. */
+  #told: { readonly index: number; readonly digest: number } | undefined
+  #ticksSinceTold = 0
 
   constructor(options: ReplicaComparisonOptions) {
     this.#options = options
@@ -47,7 +50,17 @@ export class ReplicaComparison {
 
   /** The entry at `index` was applied here. */
   applied(index: number): void {
-    if (this.#digests.isDue(index)) this.#report(index)
+    if (!this.#digests.isDue(index)) return
+    const { digest } = this.#options.machine
+    this.#digests.own(index, digest)
+    this.#told = { index, digest }
+    this.#tell()
+  }
+
+  /** A message can get lost, and then the states would go uncompared for a thousand entries more. */
+  tick(): void {
+    this.#ticksSinceTold++
+    if (this.#ticksSinceTold >= this.#options.limits.electionTicks) this.#tell()
   }
 
   reported(from: NodeId, report: { index: number; digest: number }): void {
@@ -57,6 +70,7 @@ export class ReplicaComparison {
   /** What this replica said of the state before is over. */
   stateReplaced(): void {
     this.#digests.forgetOwn()
+    this.#told = undefined
   }
 
   /** Draws the conclusions of what was reported since the last call. Throws `replica-corrupt`. */
@@ -80,13 +94,13 @@ export class ReplicaComparison {
     this.#options.logger.log('error', 'logs-differ', { peer, index, term, chain, peerChain })
   }
 
-  #report(index: number): void {
-    const { raft, nodeId, machine } = this.#options
-    const { digest } = machine
-    this.#digests.own(index, digest)
+  #tell(): void {
+    this.#ticksSinceTold = 0
+    if (this.#told === undefined) return
+    const { raft, nodeId } = this.#options
     const { voters, learners } = raft.configuration
     for (const peer of [...voters, ...learners]) {
-      if (peer !== nodeId) this.#options.send(peer, { kind: 'digest', index, digest })
+      if (peer !== nodeId) this.#options.send(peer, { kind: 'digest', ...this.#told })
     }
   }
 

@@ -51,8 +51,10 @@ for (const [seed, whose] of [
 
 test('power fails at any moment of the repair: the wrong state never comes back, and no vote or entry is forgotten', async () => {
   const phases = new Set<string>()
-  for (let delayMs = 0; delayMs < 60; delayMs += 12) {
-    const story = new Story(11 + delayMs)
+  // With the first of the second series what the others say of their states gets lost while it starts.
+  const runs = [11, 111].flatMap((seed) => [0, 12, 24, 36, 48].map((delayMs) => ({ seed, delayMs })))
+  for (const { seed, delayMs } of runs) {
+    const story = new Story(seed + delayMs)
     const leader = await story.leader()
     const [rotten] = story.others(leader)
     assert.ok(rotten)
@@ -70,9 +72,13 @@ test('power fails at any moment of the repair: the wrong state never comes back,
     story.cluster.crash(rotten)
     await story.putUntilAnswered(story.others(rotten), 'meanwhile')
     story.cluster.start(rotten)
-    await story.until(() => story.mark('state-repaired') > 0 && rotten.life?.server !== undefined)
+    await story.until(() => rotten.life?.server !== undefined)
+    const isMarked = wasRepaired || story.mark('state-missing') > 0
+    // What nobody wrote down is noticed again, at the next comparison at the latest: a snapshot may be of the wrong state.
+    if (!isMarked) await story.putMany('more', putsToComparison)
+    else await story.until(() => story.mark('state-repaired') > 0)
     await story.untilEqual()
-    phases.add(wasRepaired ? 'after' : story.mark('state-missing') > 0 ? 'amid' : 'before the mark')
+    phases.add(wasRepaired ? 'after' : isMarked ? 'amid' : 'before the mark')
     story.forgiveDifference()
     assert.equal(await story.get(rotten), 'meanwhile')
     const found = await story.has(rotten, 'w')
