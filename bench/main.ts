@@ -220,8 +220,9 @@ class Bench {
     console.log(`\na = ${this.#commands.a}, b = ${this.#commands.b}; medians; ratio above 1: b is better`)
     for (const row of this.rows) {
       const value = (number: number): string => show(number, row.metric).padStart(12)
+      const ratio = Number.isNaN(row.ratio) ? '-' : row.ratio.toFixed(2)
       console.log(
-        `${row.name.padEnd(40)} ${row.metric.padEnd(26)} ${value(row.a)} ${value(row.b)} ${(Number.isNaN(row.ratio) ? '-' : row.ratio.toFixed(2)).padStart(7)}`,
+        `${row.name.padEnd(40)} ${row.metric.padEnd(26)} ${value(row.a)} ${value(row.b)} ${ratio.padStart(7)}`,
       )
     }
   }
