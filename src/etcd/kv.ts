@@ -70,8 +70,9 @@ function range(
   // A single key has no turn to wait for.
   const read =
     operation.rangeEnd.length === 0
-      ? () => readRange(from, operation, call)
-      : () => turns.run(call, waitOptions(from, call).timeoutMs, () => readRange(from, operation, call))
+      ? () => readRange(from, turns, operation, call)
+      : () =>
+          turns.run(call, waitOptions(from, call).timeoutMs, () => readRange(from, turns, operation, call))
   if (request.serializable && minRevisionOf(call.metadata) <= from.core.revision) return read()
   return freshEnough(from, call, !request.serializable).then(read)
 }
@@ -87,6 +88,7 @@ async function freshEnough(from: EtcdDependencies, call: GrpcCall, isLinearizabl
 
 function readRange(
   from: EtcdDependencies,
+  turns: ReadTurns,
   operation: RangeOperation,
   call: GrpcCall,
 ): UnaryAnswer | Promise<UnaryAnswer> {
@@ -97,7 +99,7 @@ function readRange(
   const take = (pairs: readonly KeyValue[]): void => {
     pieces.push(encodePart({ header: undefined, kvs: pairs, more: false, count: 0 }))
   }
-  return inSlices(from, call, from.core.range(operation, take), (result) => {
+  return inSlices(turns, call, from.core.range(operation, take), (result) => {
     const last = encodePart({ header, kvs: result.pairs, more: result.more, count: result.count })
     return pieces.length === 0 ? last : [...pieces, last]
   })
@@ -145,7 +147,7 @@ async function transact(
   if (isReadOnly(operation)) {
     await freshEnough(from, call, !isSerializable(request))
     const { timeoutMs } = waitOptions(from, call)
-    return turns.run(call, timeoutMs, () => readTransaction(from, operation, call))
+    return turns.run(call, timeoutMs, () => readTransaction(from, turns, operation, call))
   }
   checkSize(from, bytes)
   const { revision, result } = await propose(from, call, 'transaction', operation, sessionOf(call.metadata))
@@ -154,11 +156,12 @@ async function transact(
 
 function readTransaction(
   from: EtcdDependencies,
+  turns: ReadTurns,
   operation: TransactionOperation,
   call: GrpcCall,
 ): Uint8Array | Promise<Uint8Array> {
   const header = headerAt(from, from.core.revision)
-  return inSlices(from, call, from.core.readTransaction(operation), (result) =>
+  return inSlices(turns, call, from.core.readTransaction(operation), (result) =>
     encodeTxnResponse(transactionResponse(header, result)),
   )
 }
