@@ -211,18 +211,22 @@ test('a call waits as long as etcd would, or as long as its client does', async 
 
 test('an answer of many slices has every pair once and in order, whatever is written meanwhile', async () => {
   const door = open()
-  for (let i = 0; i < 1_000; i++) await put(door, `key${String(i).padStart(4, '0')}`, `value${i}`)
+  let turns = 0
+  Object.assign(door.time, { yieldTurn: async () => void turns++ })
+  const paddedValue = (i: number): string => `value${i}`.padEnd(200, '.')
+  for (let i = 0; i < 1_000; i++) await put(door, `key${String(i).padStart(4, '0')}`, paddedValue(i))
   const whole = encodeText('RangeRequest', '{key: key, rangeEnd: kez, serializable: true}')
   const reading = range(door, whole)
   await put(door, 'key0999', 'later')
   const pieces = await reading
-  assert.ok(Array.isArray(pieces) && pieces.length > 2, 'it was read and encoded slice by slice')
+  assert.ok(turns >= 2, 'it was read slice by slice')
+  assert.ok(Array.isArray(pieces) && pieces.length > 2, 'and its pieces are of a bounded size')
   const answer = decodeRangeResponse(wholeAnswer(pieces))
   assert.equal(answer.header?.revision, 1_001)
   assert.deepEqual([answer.kvs.length, answer.count, answer.more], [1_000, 1_000, false])
   for (const [i, { key, value, modRevision }] of answer.kvs.entries()) {
     const found = [utf8Decode(key), utf8Decode(value), modRevision]
-    assert.deepEqual(found, [`key${String(i).padStart(4, '0')}`, `value${i}`, i + 2])
+    assert.deepEqual(found, [`key${String(i).padStart(4, '0')}`, paddedValue(i), i + 2])
   }
   const limited = encodeText('RangeRequest', '{key: key, rangeEnd: kez, limit: 700}')
   const first = decodeRangeResponse(wholeAnswer(await range(door, limited)))
