@@ -50,6 +50,8 @@ function* overlayAgainstModel(medium: ConformanceMedium, random: SeededRandom, s
       const value = store.get(table, key)
       const expected = model.get(table)?.get(hexFromBytes(key))
       assert((value === undefined ? undefined : hexFromBytes(value)) === expected, `step ${step}: get`)
+      const peeked = store.peek(table, key)
+      assert((peeked === undefined ? undefined : hexFromBytes(peeked)) === expected, `step ${step}: peek`)
     } else if (choice < 90) {
       checkRange(store, model, table, randomRange(random), step)
     } else if (choice < 96) {
@@ -106,6 +108,9 @@ function checkRange(store: Store, model: Model, table: TableName, range: KeyRang
   for (const { key, value } of store.range(table, range))
     pairs.push(`${hexFromBytes(key)}=${hexFromBytes(value)}`)
   assertSame(pairs, expected, `step ${step}: ${table} ${describeRange(range)}`)
+  const visited: string[] = []
+  store.scan(table, range, (key, value) => visited.push(`${hexFromBytes(key)}=${hexFromBytes(value)}`) > 0)
+  assertSame(visited, expected, `step ${step}: scan of ${table} ${describeRange(range)}`)
 }
 
 /** Short keys over few letters, so that puts, removals and bounds meet often; some share a long prefix. */

@@ -1,5 +1,14 @@
 import { assert, compareBytes } from '../base/index.ts'
-import type { Batch, KeyRange, Pair, Store, StoreBackend, TableChanges, TableName } from './contract.ts'
+import type {
+  Batch,
+  KeyRange,
+  Pair,
+  Store,
+  StoreBackend,
+  TableChanges,
+  TableName,
+  VisitPair,
+} from './contract.ts'
 import { keySizeMax, tableNames } from './contract.ts'
 import { type Entry, type EntryCursor, OrderedEntries } from './ordered-entries.ts'
 
@@ -28,19 +37,40 @@ class Overlay implements Store {
   }
 
   get(table: TableName, key: Uint8Array): Uint8Array | undefined {
-    const entry = this.#gathering[table].get(key) ?? this.#out?.[table].get(key)
+    const entry = this.#pendingAt(table, key)
     return entry === undefined ? this.#backend.get(table, key) : entry.value
   }
 
-  *range(table: TableName, range: KeyRange): IterableIterator<Pair> {
+  peek(table: TableName, key: Uint8Array): Uint8Array | undefined {
+    const entry = this.#pendingAt(table, key)
+    return entry === undefined ? this.#backend.peek(table, key) : entry.value
+  }
+
+  range(table: TableName, range: KeyRange): IterableIterator<Pair> {
+    const layers = this.#pendingWithin(table, range)
+    return layers.length === 0 ? this.#backend.range(table, range) : this.#merged(table, range, layers)
+  }
+
+  scan(table: TableName, range: KeyRange, visit: VisitPair): boolean {
+    const layers = this.#pendingWithin(table, range)
+    if (layers.length > 0) {
+      for (const { key, value } of this.#merged(table, range, layers)) if (!visit(key, value)) return false
+      return true
+    }
     const changes = this.#changes
-    const layers = [this.#gathering[table], this.#out?.[table]]
+    const isWhole = this.#backend.scan(table, range, visit)
+    assert(changes === this.#changes, 'the store was written to while a range was read')
+    return isWhole
+  }
+
+  #pendingWithin(table: TableName, range: KeyRange): EntryCursor[] {
+    return [this.#gathering[table], this.#out?.[table]]
       .map((entries) => entries?.cursor(range))
       .filter((cursor) => cursor?.entry !== undefined) as EntryCursor[]
-    if (layers.length === 0) {
-      yield* this.#backend.range(table, range)
-      return
-    }
+  }
+
+  *#merged(table: TableName, range: KeyRange, layers: EntryCursor[]): IterableIterator<Pair> {
+    const changes = this.#changes
     const below = this.#backend.range(table, withoutLimit(range))
     try {
       layers.push(cursorOfPairs(below))
@@ -93,6 +123,10 @@ class Overlay implements Store {
     this.#changes++
     this.pending.operations = 0
     this.pending.bytes = 0
+  }
+
+  #pendingAt(table: TableName, key: Uint8Array): Entry | undefined {
+    return this.#gathering[table].get(key) ?? this.#out?.[table].get(key)
   }
 
   #set(table: TableName, entry: Entry): void {
