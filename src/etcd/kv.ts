@@ -67,8 +67,9 @@ function range(
   // A single key has no turn to wait for.
   const read =
     operation.rangeEnd.length === 0
-      ? () => readRange(from, operation, call)
-      : () => turns.run(call, waitOptions(from, call).timeoutMs, () => readRange(from, operation, call))
+      ? () => readRange(from, turns, operation, call)
+      : () =>
+          turns.run(call, waitOptions(from, call).timeoutMs, () => readRange(from, turns, operation, call))
   if (request.serializable && minRevisionOf(call.metadata) <= from.core.revision) return read()
   return freshEnough(from, call, !request.serializable).then(read)
 }
@@ -84,6 +85,7 @@ async function freshEnough(from: EtcdDependencies, call: GrpcCall, isLinearizabl
 
 function readRange(
   from: EtcdDependencies,
+  turns: ReadTurns,
   operation: RangeOperation,
   call: GrpcCall,
 ): UnaryAnswer | Promise<UnaryAnswer> {
@@ -91,7 +93,7 @@ function readRange(
   const header = headerAt(from, from.core.revision)
   const answer = new RangeAnswer(header)
   const slices = from.core.range(operation, (pair) => answer.add(pair))
-  return inSlices(from, call, slices, ({ more, count }) => answer.finish(more, count))
+  return inSlices(turns, call, slices, ({ more, count }) => answer.finish(more, count))
 }
 
 /** Of the most frequent calls: without a promise of its own. */
@@ -122,7 +124,7 @@ async function transact(
   if (isReadOnly(operation)) {
     await freshEnough(from, call, !isSerializable(request))
     const { timeoutMs } = waitOptions(from, call)
-    return turns.run(call, timeoutMs, () => readTransaction(from, operation, call))
+    return turns.run(call, timeoutMs, () => readTransaction(from, turns, operation, call))
   }
   checkSize(from, bytes)
   const { revision, result } = await propose(from, call, 'transaction', operation, sessionOf(call.metadata))
@@ -131,11 +133,12 @@ async function transact(
 
 function readTransaction(
   from: EtcdDependencies,
+  turns: ReadTurns,
   operation: TransactionOperation,
   call: GrpcCall,
 ): Uint8Array | Promise<Uint8Array> {
   const header = headerAt(from, from.core.revision)
-  return inSlices(from, call, from.core.readTransaction(operation), (result) =>
+  return inSlices(turns, call, from.core.readTransaction(operation), (result) =>
     encodeTxnResponse(transactionResponse(header, result)),
   )
 }

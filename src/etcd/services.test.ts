@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import test from 'node:test'
 import { openTestCore } from '../../testing/etcd-core.ts'
-import { type Door, openDoor, settle } from '../../testing/etcd-door.ts'
+import { type Door, openDoor, plainCall, settle } from '../../testing/etcd-door.ts'
 import { decodeToText, encodeText } from '../../testing/etcd-text.ts'
 import { ByteWriter, bytesFromHex, hexFromBytes, isQuorateError, utf8Decode } from '../base/index.ts'
 import type { ConsistentCoreReads, RangeResult } from '../consistent-core/index.ts'
@@ -13,7 +13,7 @@ import {
   decodeSnapshotResponse,
   decodeWatchResponse,
 } from '../etcd-codec/index.ts'
-import { type GrpcCall, type UnaryAnswer, wholeAnswer } from '../grpc/index.ts'
+import { type UnaryAnswer, wholeAnswer } from '../grpc/index.ts'
 import { createEtcdServices, type EtcdOptions } from './index.ts'
 
 const rangePath = '/etcdserverpb.KV/Range'
@@ -43,17 +43,7 @@ const watchAll = encodeText(
 async function range(door: Door, request: Uint8Array): Promise<UnaryAnswer> {
   const method = door.services.get(rangePath)
   assert.ok(method?.kind === 'unary')
-  return await method.handle(request, plainCall)
-}
-
-const plainCall: GrpcCall = {
-  path: rangePath,
-  metadata: new Map<string, string>(),
-  peer: 'test',
-  timeoutMs: undefined,
-  isCancelled: false,
-  onCancel: () => undefined,
-  setTrailer: () => undefined,
+  return await method.handle(request, plainCall())
 }
 
 test('a watcher that does not read holds up nobody and loses nothing', async () => {
@@ -272,13 +262,13 @@ test('a large range gives others their turn, and its header is of the state it w
   const method = services.get(rangePath)
   assert.ok(method?.kind === 'unary')
   const request = encodeText('RangeRequest', '{key: a, serializable: true}')
-  const answer = decodeRangeResponse(wholeAnswer(await method.handle(request, plainCall)))
+  const answer = decodeRangeResponse(wholeAnswer(await method.handle(request, plainCall())))
   assert.equal(answer.header?.revision, 7)
   assert.equal(turns, 5)
   // A client that went away: the work ends, and the generator is closed.
   isFinished = false
   await assert.rejects(
-    async () => method.handle(request, { ...plainCall, isCancelled: true }),
+    async () => method.handle(request, { ...plainCall(), isCancelled: true }),
     /request canceled/,
   )
   assert.equal(isFinished, true)

@@ -7,6 +7,8 @@ import type { Session } from './session.ts'
 
 /** Answers of pings, headers and the like that may wait for a client that does not read; then it is not read either. */
 const unreadBytesMax = 64 * 1024
+/** How long a connection that broke a rule is kept, unread: it hears why, and cannot begin again at once. */
+const lingerMs = 1_000
 /** What a socket reads at once. The library under Node goes on up to 32 times while each is whole: 2 MiB of one client. */
 const wholeReadBytes = 64 * 1024
 
@@ -47,6 +49,7 @@ export class OwnSession implements Session, GrpcTransport, Backlogged {
   readonly #peer: string
   #isFlushDue = false
   #isBlocked = false
+  #isLingering = false
 
   constructor(socket: Socket, received: Uint8Array, context: OwnSessionContext, peer: string) {
     this.#socket = socket
@@ -59,11 +62,11 @@ export class OwnSession implements Session, GrpcTransport, Backlogged {
     socket.on('drain', () => {
       this.#isBlocked = false
       this.#connection.drained()
-      socket.resume()
+      this.#resume()
     })
     socket.on('close', () => this.#connection.lost())
     this.#receive(received)
-    socket.resume()
+    this.#resume()
   }
 
   get isEstablished(): boolean {
@@ -74,8 +77,8 @@ export class OwnSession implements Session, GrpcTransport, Backlogged {
     return this.#connection.openCallCount
   }
 
-  get hasCalled(): boolean {
-    return this.#connection.hasCalled
+  get isUnused(): boolean {
+    return this.#isLingering || !this.#connection.hasCalled
   }
 
   ping(): void {
@@ -134,7 +137,19 @@ export class OwnSession implements Session, GrpcTransport, Backlogged {
   end(isFault: boolean): void {
     if (!isFault) this.#socket.end()
     else if (this.#isBlocked) this.#socket.destroy()
-    else this.#socket.destroySoon()
+    else this.#linger()
+  }
+
+  /**
+   * Closed with bytes unread, a socket tells its peer of that and not what was written last: GOAWAY would be lost. And who
+   * floods would be back at once.
+   */
+  #linger(): void {
+    if (this.#isLingering) return
+    this.#isLingering = true
+    this.#socket.pause()
+    const end = setTimeout(() => this.#socket.destroy(), lingerMs)
+    this.#socket.once('close', () => clearTimeout(end))
   }
 
   #receive(bytes: Uint8Array): void {
@@ -159,8 +174,10 @@ export class OwnSession implements Session, GrpcTransport, Backlogged {
   /** More has come than one read takes: the other connections have their turn before it. */
   #rest(): void {
     this.#socket.pause()
-    setImmediate(() => {
-      if (!this.#isUnread) this.#socket.resume()
-    })
+    setImmediate(() => this.#resume())
+  }
+
+  #resume(): void {
+    if (!this.#isUnread && !this.#isLingering) this.#socket.resume()
   }
 }

@@ -52,8 +52,8 @@ function http2LimitsOf(limits: GrpcLimits): Http2Limits {
     pendingBytesMax: limits.sessionMemoryMiB * 1024 * 1024,
     resetCountBurst: limits.resetCountBurst,
     resetCountPerSecond: limits.resetCountPerSecond,
-    idleFrameCountBurst: 10_000,
-    idleFrameCountPerSecond: 2_000,
+    idleFrameCountBurst: 2_000,
+    idleFrameCountPerSecond: 1_000,
   }
 }
 

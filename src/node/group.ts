@@ -858,6 +858,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       raft: this.#raft,
       time,
       bound: limits.questionsMax,
+      repeatMs: (limits.tickMs * limits.electionTicks) / 2,
       incarnation,
       send: (to, message) => this.#deps.send(to, message),
       answerNode: (question) => this.#changes.begin(question),
