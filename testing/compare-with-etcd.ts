@@ -3,11 +3,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import http2 from 'node:http2'
-import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Metadata } from '../src/grpc/index.ts'
+import { freePorts } from '../test/support/ports.ts'
 import { createStory, type StoryAnswer, type StoryStream, type StoryTarget } from './etcd-story.ts'
 import { replay } from './testdata.ts'
 
@@ -16,17 +16,10 @@ const folder = join(import.meta.dirname, '..', 'src', 'etcd', 'testdata')
 const quietMs = 150
 const firstStreamMs = 600
 
-async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1')
-  await new Promise((resolve) => server.once('listening', resolve))
-  const { port } = server.address() as net.AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
-}
-
 async function startEtcd(directory: string): Promise<{ process: ChildProcess; url: string }> {
-  const client = `http://127.0.0.1:${await freePort()}`
-  const peer = `http://127.0.0.1:${await freePort()}`
+  const [clientPort = 0, peerPort = 0] = await freePorts(2)
+  const client = `http://127.0.0.1:${clientPort}`
+  const peer = `http://127.0.0.1:${peerPort}`
   const flags = [
     ['--name', 'one'],
     ['--data-dir', directory],

@@ -11,6 +11,7 @@ import {
   type MaintenanceHooks,
 } from '../src/etcd/index.ts'
 import {
+  type GrpcCall,
   GrpcError,
   type GrpcMethod,
   type GrpcServices,
@@ -339,6 +340,19 @@ export class TestStream implements GrpcStream {
   }
 }
 
+/** A call without a deadline, which a test cancels by its field. */
+export function plainCall(): GrpcCall & { isCancelled: boolean } {
+  return {
+    path: '',
+    metadata: noMetadata,
+    peer: 'test',
+    timeoutMs: undefined,
+    isCancelled: false,
+    onCancel: () => undefined,
+    setTrailer: () => undefined,
+  }
+}
+
 export interface Door {
   readonly time: ManualTime
   readonly group: TestGroup
@@ -407,15 +421,7 @@ export function openDoor(core: TestCore, options: Partial<EtcdOptions> = {}): Do
     async call(path, request, metadata = noMetadata, timeoutMs) {
       const method = methodOf(path)
       if (method.kind !== 'unary') throw new Error(`${path} is a stream`)
-      const call = {
-        path,
-        metadata,
-        peer: 'test',
-        timeoutMs,
-        isCancelled: false,
-        onCancel: () => undefined,
-        setTrailer: () => undefined,
-      }
+      const call = { ...plainCall(), path, metadata, timeoutMs }
       try {
         return { message: wholeAnswer(await method.handle(request, call)), error: undefined }
       } catch (error) {

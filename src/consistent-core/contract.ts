@@ -123,8 +123,8 @@ export interface RangeResult {
   readonly count: number
   readonly more: boolean
 }
-/** Takes pairs of a range that is still being read; they are the taker's. */
-export type TakePairs = (pairs: readonly KeyValue[]) => void
+/** Takes a pair of a range that is being read. Its bytes are good until this returns: what is to be kept is copied. */
+export type TakePair = (pair: KeyValue) => void
 export interface PutResult {
   readonly kind: 'put'
   readonly previous: KeyValue | undefined
@@ -252,10 +252,10 @@ export interface ConsistentCoreReads {
   readonly revision: number
   readonly compactRevision: number
   /**
-   * A range at the newest or an older revision; yields between slices so that the caller can let others run. After a pause
-   * `take`, when it is given, may be handed the pairs found so far, in their order: the result has those that are left.
+   * A range at the newest or an older revision; yields between slices so that the caller can let others run. When `take`
+   * is given, it is handed the pairs one by one, in their order, and the result has none.
    */
-  range(operation: RangeOperation, take?: TakePairs): Generator<void, RangeResult | Refusal, void>
+  range(operation: RangeOperation, take?: TakePair): Generator<void, RangeResult | Refusal, void>
   /** A transaction of ranges only (at any depth 1): needs no log entry. */
   readTransaction(operation: TransactionOperation): Generator<void, TransactionResult | Refusal, void>
   /** Hash over keys and versions up to `revision` (0: now), equal on all replicas whatever was compacted when. */

@@ -14,7 +14,7 @@ import type {
   RangeOperation,
   RangeResult,
   Refusal,
-  TakePairs,
+  TakePair,
   TransactionOperation,
   TransactionResult,
   WatchStream,
@@ -312,7 +312,7 @@ class Core implements ConsistentCore {
     return Math.max(0, this.#keys.compactRevision)
   }
 
-  *range(operation: RangeOperation, take?: TakePairs): Generator<void, RangeResult | Refusal, void> {
+  *range(operation: RangeOperation, take?: TakePair): Generator<void, RangeResult | Refusal, void> {
     this.#assertWhole()
     const refusal =
       checkOperation(operation, noOperationLimits) ?? checkRevision(this.#keys, operation.revision)

@@ -58,7 +58,7 @@ export type {
   SessionStamp,
   SortOrder,
   SortTarget,
-  TakePairs,
+  TakePair,
   TransactionOperation,
   TransactionResult,
   WatchCreate,

@@ -17,12 +17,14 @@ import {
   pairOfRecord,
   type Record,
   revisionKey,
+  revisionKeySize,
   revisionOfKey,
   rowCreateRevision,
   rowLease,
   rowModRevision,
   rowSub,
   rowVersion,
+  setRevisionKey,
   subOfKey,
 } from './rows.ts'
 import { historyFloor } from './scan.ts'
@@ -39,7 +41,10 @@ export interface Change {
 /** Nothing was compacted yet: below every revision one can name, so that compacting at 0 is legal once. */
 export const neverCompacted = -1
 
+type ReadPair = (modRevision: number, sub: number) => KeyValue
+
 const noBytes = new Uint8Array(0)
+const missingRecord = 'every version that is kept has its record'
 
 /**
  * Keys with all their versions since the last compaction. Written within a command: the first change opens revision
@@ -57,6 +62,7 @@ export class KeySpace {
   onChange: ((change: Change) => void) | undefined
   /** Changes of the present command, so also the next sub-revision. */
   changes = 0
+  readonly #peekedKey = new Uint8Array(revisionKeySize)
 
   constructor(tables: Tables) {
     this.tables = tables
@@ -98,14 +104,23 @@ export class KeySpace {
 
   /** A key as of `revision`. */
   pairAt(key: Uint8Array, revision: number): KeyValue | undefined {
+    return this.#at(key, revision, (modRevision, sub) => this.pair(modRevision, sub))
+  }
+
+  /** The same; its bytes are good until the next read. */
+  peekPairAt(key: Uint8Array, revision: number): KeyValue | undefined {
+    return this.#at(key, revision, (modRevision, sub) => this.peekPair(modRevision, sub))
+  }
+
+  #at(key: Uint8Array, revision: number, read: ReadPair): KeyValue | undefined {
     const rowKey = this.layers.find(orderedForm(key))
     if (rowKey === undefined) return undefined
-    const row = this.tables.get('current', rowKey)
-    if (row !== undefined && rowModRevision(row) <= revision) return this.pairOfRow(row)
+    const row = this.tables.peek('current', rowKey)
+    if (row !== undefined && rowModRevision(row) <= revision) return read(rowModRevision(row), rowSub(row))
     if (row === undefined && revision >= this.newest) return undefined
     const floor = historyFloor(this.tables, rowKey, revision)
     if (floor === undefined || !isHistoryPut(floor.value)) return undefined
-    return this.pair(revisionOfKey(floor.key), subOfKey(floor.key))
+    return read(revisionOfKey(floor.key), subOfKey(floor.key))
   }
 
   pairOfRow(row: Uint8Array): KeyValue {
@@ -116,9 +131,16 @@ export class KeySpace {
     return pairOfRecord(this.record(modRevision, sub), modRevision)
   }
 
+  /** Its bytes are good until the next read. */
+  peekPair(modRevision: number, sub: number): KeyValue {
+    setRevisionKey(this.#peekedKey, modRevision, sub)
+    const bytes = this.tables.peek('revisions', this.#peekedKey)
+    return pairOfRecord(decodeRecord(present(bytes, missingRecord)), modRevision)
+  }
+
   record(modRevision: number, sub: number): Record {
     const bytes = this.tables.get('revisions', revisionKey(modRevision, sub))
-    return decodeRecord(present(bytes, 'every version that is kept has its record'))
+    return decodeRecord(present(bytes, missingRecord))
   }
 
   // ---- writing -------------------------------------------------------------------------------------------------

@@ -468,6 +468,11 @@ class Run {
     const range = withSortTarget(randomRange(random, revision))
     const expected = plain(rangeOver(model.at(revision), range))
     assert.equal(plain(finish(this.core.range(range))), expected)
+    const taken: unknown[] = []
+    const result = finish(this.core.range(range, (pair) => taken.push(JSON.parse(plain(pair)))))
+    assert.ok(result.kind === 'range')
+    assert.equal(result.pairs.length, 0, 'what was taken is in no result')
+    assert.equal(plain({ ...result, pairs: taken }), expected, 'taken one by one')
   }
 
   watch(): void {

@@ -1,5 +1,5 @@
 import { assert, compareBytes, emptyBytes, unreachable } from '../base/index.ts'
-import type { KeyValue, RangeOperation, RangeResult, Refusal, SortTarget, TakePairs } from './contract.ts'
+import type { KeyValue, RangeOperation, RangeResult, Refusal, SortTarget, TakePair } from './contract.ts'
 import { afterForm, type FormBounds, formBounds, keyOfForm } from './key-form.ts'
 import type { KeySpace } from './key-space.ts'
 import { refuse } from './operation-check.ts'
@@ -17,26 +17,57 @@ export function checkRevision(keys: KeySpace, revision: number): Refusal | undef
   return undefined
 }
 
+/** Where the pairs of a range go, and how they are read on the way there. */
+interface Answer {
+  readonly pairs: readonly KeyValue[]
+  readonly add: TakePair
+  pair(modRevision: number, sub: number): KeyValue
+  pairAt(key: Uint8Array, revision: number): KeyValue | undefined
+}
+
+function answerTo(keys: KeySpace, take: TakePair | undefined): Answer {
+  if (take !== undefined) {
+    return {
+      pairs: [],
+      add: take,
+      pair: (modRevision, sub) => keys.peekPair(modRevision, sub),
+      pairAt: (key, revision) => keys.peekPairAt(key, revision),
+    }
+  }
+  const pairs: KeyValue[] = []
+  return {
+    pairs,
+    add: (pair) => void pairs.push(pair),
+    pair: (modRevision, sub) => keys.pair(modRevision, sub),
+    pairAt: (key, revision) => keys.pairAt(key, revision),
+  }
+}
+
 /**
- * The answer to a range whose revision was checked. The order of work is etcd's: fetch, filter, sort, limit. What is found in
- * the order of the answer goes to `take` after each pause.
+ * The answer to a range whose revision was checked. The order of work is etcd's: fetch, filter, sort, limit. Each pair goes to
+ * `take`, when it is given, as soon as its place in the answer is known.
  */
 export function* rangeOf(
   view: View,
   operation: RangeOperation,
-  take?: TakePairs,
+  take?: TakePair,
 ): Generator<void, RangeResult, void> {
+  const answer = answerTo(view.keys, take)
   const bounds = formBounds(operation.key, operation.rangeEnd)
-  if (bounds === undefined) return answerSingle(operation, view.keys.pairAt(operation.key, view.revision))
-  if (operation.countOnly) {
-    return { kind: 'range', pairs: [], count: yield* countWithin(view, bounds), more: false }
-  }
+  if (bounds === undefined) return answerSingle(view, operation, answer)
+  if (operation.countOnly) return resultOf(answer, yield* countWithin(view, bounds), false)
   const limit = operation.limit > 0 ? operation.limit : Infinity
   const { sortOrder, sortTarget } = operation
   const isInKeyOrder = sortTarget === 'key' && sortOrder !== 'descend'
-  if (isInKeyOrder) return yield* inKeyOrder(view, operation, bounds, limit, take)
-  if (sortOrder !== 'none' || hasFilter(operation)) return yield* inSortOrder(view, operation, bounds, limit)
-  return yield* cutThenSorted(view, operation, bounds, limit)
+  if (isInKeyOrder) return yield* inKeyOrder(view, operation, bounds, limit, answer)
+  if (sortOrder !== 'none' || hasFilter(operation)) {
+    return yield* inSortOrder(view, operation, bounds, limit, answer)
+  }
+  return yield* cutThenSorted(view, operation, bounds, limit, answer)
+}
+
+function resultOf({ pairs }: Answer, count: number, more: boolean): RangeResult {
+  return { kind: 'range', pairs, count, more }
 }
 
 /** etcd's quirk: with a sort target but no order, the limit cuts (one later) before the keys are sorted. */
@@ -45,22 +76,25 @@ function* cutThenSorted(
   operation: RangeOperation,
   bounds: FormBounds,
   limit: number,
+  answer: Answer,
 ): Generator<void, RangeResult, void> {
   const { sortTarget, keysOnly } = operation
-  const first = yield* inKeyOrder(view, { ...operation, keysOnly: false }, bounds, limit + 1)
+  const kept = answerTo(view.keys, undefined)
+  const first = yield* inKeyOrder(view, { ...operation, keysOnly: false }, bounds, limit + 1, kept)
   const sorted = first.pairs.toSorted((left, right) =>
     compareRanks(rankOf(sortTarget, left, 0), rankOf(sortTarget, right, 0)),
   )
-  const pairs = sorted.slice(0, limit)
-  return { ...first, pairs: keysOnly ? pairs.map(withoutValue) : pairs, more: sorted.length > limit }
+  for (const pair of sorted.slice(0, limit)) answer.add(keysOnly ? withoutValue(pair) : pair)
+  return resultOf(answer, first.count, sorted.length > limit)
 }
 
-function answerSingle(operation: RangeOperation, pair: KeyValue | undefined): RangeResult {
-  const count = pair === undefined ? 0 : 1
-  if (pair === undefined || operation.countOnly || !passes(operation, pair)) {
-    return { kind: 'range', pairs: [], count, more: false }
+function answerSingle(view: View, operation: RangeOperation, answer: Answer): RangeResult {
+  const pair = answer.pairAt(operation.key, view.revision)
+  if (pair === undefined) return resultOf(answer, 0, false)
+  if (!operation.countOnly && passes(operation, pair)) {
+    answer.add(operation.keysOnly ? withoutValue(pair) : pair)
   }
-  return { kind: 'range', pairs: [operation.keysOnly ? withoutValue(pair) : pair], count, more: false }
+  return resultOf(answer, 1, false)
 }
 
 /** The first `limit` keys that pass. What lies behind them is counted and not read. */
@@ -69,27 +103,20 @@ function* inKeyOrder(
   operation: RangeOperation,
   bounds: FormBounds,
   limit: number,
-  take?: TakePairs,
+  answer: Answer,
 ): Generator<void, RangeResult, void> {
   const { keys } = view
   const isFiltered = hasFilter(operation)
-  let pairs: KeyValue[] = []
   let found = 0
   let count = 0
   let beyond: Uint8Array | undefined
-  const resumed = (): void => {
-    view.resumed()
-    if (take === undefined || pairs.length === 0) return
-    take(pairs)
-    pairs = []
-  }
-  yield* visitBounds({ ...view, resumed }, bounds, (form, modRevision, sub, row) => {
+  yield* visitBounds(view, bounds, (form, modRevision, sub, row) => {
     count++
     const isFull = found === limit
     const withValue = !operation.keysOnly && !isFull
     let pair =
       withValue && !isFiltered
-        ? keys.pair(modRevision, sub)
+        ? answer.pair(modRevision, sub)
         : pairWithoutValue(keys, form, modRevision, sub, row)
     const work = row === undefined || withValue ? 1 + fetchWork : 2
     if (!passes(operation, pair)) return work
@@ -97,13 +124,13 @@ function* inKeyOrder(
       beyond = form
       return noMore
     }
-    if (withValue && isFiltered) pair = keys.pair(modRevision, sub)
-    pairs.push(pair)
+    if (withValue && isFiltered) pair = answer.pair(modRevision, sub)
+    answer.add(pair)
     found++
     return work + workOfBytes(pair.value.length)
   })
   if (beyond !== undefined) count += yield* countWithin(view, { ...bounds, first: afterForm(beyond) })
-  return { kind: 'range', pairs, count, more: beyond !== undefined }
+  return resultOf(answer, count, beyond !== undefined)
 }
 
 /** What is kept of a key until its place is known. */
@@ -124,6 +151,7 @@ function* inSortOrder(
   operation: RangeOperation,
   bounds: FormBounds,
   limit: number,
+  answer: Answer,
 ): Generator<void, RangeResult, void> {
   const { keys } = view
   const { sortTarget, keysOnly } = operation
@@ -150,27 +178,26 @@ function* inSortOrder(
     return whole === undefined && row !== undefined ? 2 : 1 + fetchWork + workOfBytes(pair.value.length)
   })
   cut()
-  const pairs = yield* pairsOf(view, operation, candidates)
-  return { kind: 'range', pairs, count, more: passed > limit }
+  yield* addAll(view, operation, candidates, answer)
+  return resultOf(answer, count, passed > limit)
 }
 
-function* pairsOf(
+function* addAll(
   view: View,
   operation: RangeOperation,
   candidates: readonly Candidate[],
-): Generator<void, readonly KeyValue[], void> {
-  const pairs: KeyValue[] = []
+  answer: Answer,
+): Generator<void, void, void> {
   let work = sliceWork
   for (const { modRevision, sub, pair } of candidates) {
-    const whole = pair ?? view.keys.pair(modRevision, sub)
-    pairs.push(operation.keysOnly ? withoutValue(whole) : whole)
+    const whole = pair ?? answer.pair(modRevision, sub)
+    answer.add(operation.keysOnly ? withoutValue(whole) : whole)
     work -= fetchWork + workOfBytes(whole.value.length)
     if (work > 0) continue
     work = sliceWork
     yield
     view.resumed()
   }
-  return pairs
 }
 
 function pairWithoutValue(

@@ -20,6 +20,11 @@ export function revisionKey(revision: number, sub: number): Uint8Array {
   return key
 }
 
+/** The same, in an array that is there already. */
+export function setRevisionKey(key: Uint8Array, revision: number, sub: number): void {
+  writeRevision(key, 0, revision, sub)
+}
+
 export function revisionOfKey(key: Uint8Array): number {
   return readU64BigEndian(key, key.length - revisionKeySize)
 }

@@ -49,16 +49,14 @@ interface LayerScan {
 function scanLayer(scan: LayerScan, lower: Uint8Array, upper: Uint8Array | undefined): boolean {
   const { tables, visit, layer, path } = scan
   const tagSize = layerTag(layer).length
-  for (const { key, value } of tables.range('current', layerRange(layer, lower, upper))) {
+  return tables.scan('current', layerRange(layer, lower, upper), (key, value) => {
     if (isLink(value)) {
       const inner = innerScan(scan, key, value)
       const rest = key.subarray(tagSize)
-      if (!scanLayer(inner, innerBound(lower, rest) ?? noPath, innerBound(upper, rest))) return false
-    } else if (!visit(joinForm(path, afterTag(key, tagSize)), rowModRevision(value), rowSub(value), value)) {
-      return false
+      return scanLayer(inner, innerBound(lower, rest) ?? noPath, innerBound(upper, rest))
     }
-  }
-  return true
+    return visit(joinForm(path, afterTag(key, tagSize)), rowModRevision(value), rowSub(value), value)
+  })
 }
 
 /** What a row key says behind the tag of its layer. The root has none, and a view of a whole key costs a quarter of a scan. */

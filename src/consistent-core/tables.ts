@@ -1,5 +1,5 @@
 import { crc32c, present } from '../base/index.ts'
-import type { KeyRange, Pair, Store, StoreReader, TableName } from '../store/index.ts'
+import type { KeyRange, Pair, Store, StoreReader, TableName, VisitPair } from '../store/index.ts'
 import { scramble } from './digest.ts'
 
 /** All state but `meta`, whose one row holds the content hash and so cannot be part of it. */
@@ -47,8 +47,16 @@ export class Tables implements StoreReader {
     return this.#store.get(table, key)
   }
 
+  peek(table: TableName, key: Uint8Array): Uint8Array | undefined {
+    return this.#store.peek(table, key)
+  }
+
   range(table: TableName, range: KeyRange): IterableIterator<Pair> {
     return this.#store.range(table, range)
+  }
+
+  scan(table: TableName, range: KeyRange, visit: VisitPair): boolean {
+    return this.#store.scan(table, range, visit)
   }
 
   /** Writes a row and returns its hash. */

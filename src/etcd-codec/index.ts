@@ -16,7 +16,7 @@
  * 5. Decoded byte fields are views on the input, encoded messages views on a slab nobody writes again: whoever
  *    keeps one for long copies it.
  *
- * The files but reader, writer and enumerations are made from messages.txt by testing/generate-etcd-codec.ts;
+ * The files but reader, writer, enumerations and range-answer are made from messages.txt by testing/generate-etcd-codec.ts;
  * a test says when they are behind.
  *
  * Sources: the protocol buffers encoding specification; field numbers of etcd's rpc.proto and kv.proto (3.6).
@@ -145,7 +145,7 @@ export {
   type SnapshotResponse,
   type StatusResponse,
 } from './maintenance.ts'
-export { expectMessageBytes } from './message-writer.ts'
+export { RangeAnswer } from './range-answer.ts'
 export {
   type Compare,
   decodeTxnRequest,

@@ -22,13 +22,6 @@ export class MessageWriter {
   #end: number = slabSize
   #position: number = slabSize
 
-  /** The next message will be about so large: room for it is made at once, and not again and again as it grows. */
-  expect(bytes: number): void {
-    if (bytes <= this.#end || bytes <= slabSize / 4) return
-    this.#slab = new Uint8Array(Math.max(bytes, slabSize + 1))
-    this.#end = this.#slab.length
-  }
-
   /** Starts a message; one that was given up in the middle is forgotten. */
   begin(): void {
     this.#position = this.#end
@@ -180,8 +173,3 @@ export class MessageWriter {
 
 /** The one writer of all encoders: encoding never waits, so two messages are never under way at once. */
 export const writer: MessageWriter = new MessageWriter()
-
-/** See `MessageWriter.expect`: of the message that is encoded next. */
-export function expectMessageBytes(bytes: number): void {
-  writer.expect(bytes)
-}

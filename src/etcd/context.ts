@@ -8,6 +8,7 @@ import {
 } from '../consistent-core/index.ts'
 import type { ResponseHeader } from '../etcd-codec/index.ts'
 import { type GrpcCall, GrpcError, grpcStatus } from '../grpc/index.ts'
+import type { Time } from '../io/index.ts'
 import type { CallOptions } from '../node/index.ts'
 import type { EtcdDependencies } from './dependencies.ts'
 
@@ -67,29 +68,31 @@ export function refusal(refused: Refusal): QuorateError {
   return new QuorateError(refused.code, refused.detail)
 }
 
+type Turns = Pick<Time, 'yieldTurn'>
+
 /**
- * Runs a read of the core slice by slice, letting others have their turn in between, and hands its result to
- * `then`. A read of one slice, the usual one, answers in this turn without a promise. The caller takes what must
- * belong to the same state (the header's revision) before the call: the first slice runs inside it.
+ * Runs a read of the core slice by slice, each in a turn that `turns` gives, and hands its result to `then`. A read of
+ * one slice, the usual one, answers in this turn without a promise. The caller takes what must belong to the same state
+ * (the header's revision) before the call: the first slice runs inside it.
  */
 export function inSlices<Result extends object, Answer>(
-  from: EtcdDependencies,
+  turns: Turns,
   call: GrpcCall,
   work: Generator<void, Result | Refusal, void>,
   then: (result: Result) => Answer,
 ): Answer | Promise<Answer> {
   const first = work.next()
-  return first.done ? then(granted(first.value)) : remainingSlices(from, call, work, then)
+  return first.done ? then(granted(first.value)) : remainingSlices(turns, call, work, then)
 }
 
 async function remainingSlices<Result extends object, Answer>(
-  from: EtcdDependencies,
+  turns: Turns,
   call: GrpcCall,
   work: Generator<void, Result | Refusal, void>,
   then: (result: Result) => Answer,
 ): Promise<Answer> {
   for (;;) {
-    await from.time.yieldTurn()
+    await turns.yieldTurn()
     if (call.isCancelled) work.throw(new QuorateError('cancelled', 'the client went away'))
     const slice = work.next()
     if (slice.done) return then(granted(slice.value))

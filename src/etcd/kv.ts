@@ -1,7 +1,6 @@
 import { isQuorateError, QuorateError } from '../base/index.ts'
 import {
   checkOperation,
-  type KeyValue,
   type Operation,
   type OperationResult,
   type RangeOperation,
@@ -17,10 +16,8 @@ import {
   encodeDeleteRangeResponse,
   encodeHeaderResponse,
   encodePutResponse,
-  encodeRangeResponse,
   encodeTxnResponse,
-  expectMessageBytes,
-  type RangeResponse,
+  RangeAnswer,
   type ResponseHeader,
   type ResponseOp,
   type TxnResponse,
@@ -70,8 +67,9 @@ function range(
   // A single key has no turn to wait for.
   const read =
     operation.rangeEnd.length === 0
-      ? () => readRange(from, operation, call)
-      : () => turns.run(call, waitOptions(from, call).timeoutMs, () => readRange(from, operation, call))
+      ? () => readRange(from, turns, operation, call)
+      : () =>
+          turns.run(call, waitOptions(from, call).timeoutMs, () => readRange(from, turns, operation, call))
   if (request.serializable && minRevisionOf(call.metadata) <= from.core.revision) return read()
   return freshEnough(from, call, !request.serializable).then(read)
 }
@@ -87,34 +85,15 @@ async function freshEnough(from: EtcdDependencies, call: GrpcCall, isLinearizabl
 
 function readRange(
   from: EtcdDependencies,
+  turns: ReadTurns,
   operation: RangeOperation,
   call: GrpcCall,
 ): UnaryAnswer | Promise<UnaryAnswer> {
   // The revision that the pairs were read at: whoever watches from the next one on must miss nothing.
   const header = headerAt(from, from.core.revision)
-  // A large answer is encoded as it is read, slice by slice; where a message is cut, its fields simply go on.
-  const pieces: Uint8Array[] = []
-  const take = (pairs: readonly KeyValue[]): void => {
-    pieces.push(encodePart({ header: undefined, kvs: pairs, more: false, count: 0 }))
-  }
-  return inSlices(from, call, from.core.range(operation, take), (result) => {
-    const last = encodePart({ header, kvs: result.pairs, more: result.more, count: result.count })
-    return pieces.length === 0 ? last : [...pieces, last]
-  })
-}
-
-function encodePart(part: RangeResponse): Uint8Array {
-  expectMessageBytes(bytesOf(part.kvs))
-  return encodeRangeResponse(part)
-}
-
-/** Of a pair in an answer, beside key and value: tags, lengths, and what is said about its versions. */
-const pairOverheadBytesMax = 64
-
-function bytesOf(pairs: readonly KeyValue[]): number {
-  let bytes = pairOverheadBytesMax
-  for (const { key, value } of pairs) bytes += key.length + value.length + pairOverheadBytesMax
-  return bytes
+  const answer = new RangeAnswer(header)
+  const slices = from.core.range(operation, (pair) => answer.add(pair))
+  return inSlices(turns, call, slices, ({ more, count }) => answer.finish(more, count))
 }
 
 /** Of the most frequent calls: without a promise of its own. */
@@ -145,7 +124,7 @@ async function transact(
   if (isReadOnly(operation)) {
     await freshEnough(from, call, !isSerializable(request))
     const { timeoutMs } = waitOptions(from, call)
-    return turns.run(call, timeoutMs, () => readTransaction(from, operation, call))
+    return turns.run(call, timeoutMs, () => readTransaction(from, turns, operation, call))
   }
   checkSize(from, bytes)
   const { revision, result } = await propose(from, call, 'transaction', operation, sessionOf(call.metadata))
@@ -154,11 +133,12 @@ async function transact(
 
 function readTransaction(
   from: EtcdDependencies,
+  turns: ReadTurns,
   operation: TransactionOperation,
   call: GrpcCall,
 ): Uint8Array | Promise<Uint8Array> {
   const header = headerAt(from, from.core.revision)
-  return inSlices(from, call, from.core.readTransaction(operation), (result) =>
+  return inSlices(turns, call, from.core.readTransaction(operation), (result) =>
     encodeTxnResponse(transactionResponse(header, result)),
   )
 }

@@ -111,7 +111,7 @@ function defragment(from: EtcdDependencies): Uint8Array {
 
 function hash(from: EtcdDependencies, call: GrpcCall): Uint8Array | Promise<Uint8Array> {
   const header = headerAt(from, from.core.revision)
-  return inSlices(from, call, from.core.hash(0), (result) =>
+  return inSlices(from.time, call, from.core.hash(0), (result) =>
     encodeHashResponse({ header, hash: result.hash }),
   )
 }
@@ -119,7 +119,7 @@ function hash(from: EtcdDependencies, call: GrpcCall): Uint8Array | Promise<Uint
 function hashKv(from: EtcdDependencies, bytes: Uint8Array, call: GrpcCall): Uint8Array | Promise<Uint8Array> {
   const revision = Math.max(decodeHashKVRequest(bytes).revision, 0)
   const header = headerAt(from, from.core.revision)
-  return inSlices(from, call, from.core.hash(revision), (result) =>
+  return inSlices(from.time, call, from.core.hash(revision), (result) =>
     encodeHashKVResponse({
       header,
       hash: result.hash,

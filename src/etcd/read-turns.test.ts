@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { ManualTime, settle } from '../../testing/etcd-door.ts'
+import { ManualTime, plainCall, settle } from '../../testing/etcd-door.ts'
 import { isQuorateError } from '../base/index.ts'
 import type { GrpcCall, UnaryAnswer } from '../grpc/index.ts'
 import { ReadTurns } from './read-turns.ts'
@@ -27,20 +27,8 @@ class SteppedTime extends ManualTime {
   }
 }
 
-function callOf(): GrpcCall & { isCancelled: boolean } {
-  return {
-    path: '',
-    metadata: new Map<string, string>(),
-    peer: 'test',
-    timeoutMs: undefined,
-    isCancelled: false,
-    onCancel: () => undefined,
-    setTrailer: () => undefined,
-  }
-}
-
 const timeoutMs = 5_000
-const large = new Uint8Array(1024 * 1024)
+const large = new Uint8Array(256 * 1024)
 const small = new Uint8Array(100)
 
 class Reads {
@@ -49,7 +37,7 @@ class Reads {
   readonly begun: number[] = []
   readonly ended: unknown[] = []
 
-  ask(id: number, answer: UnaryAnswer | Promise<UnaryAnswer>, call: GrpcCall = callOf()): void {
+  ask(id: number, answer: UnaryAnswer | Promise<UnaryAnswer>, call: GrpcCall = plainCall()): void {
     const read = (): UnaryAnswer | Promise<UnaryAnswer> => {
       this.begun.push(id)
       return answer
@@ -85,12 +73,14 @@ test('small reads never wait for each other, and ask for no turn', () => {
   assert.equal(reads.time.hasNext, false)
 })
 
-test('what goes on over turns is bounded by count; an end makes room', async () => {
+test('what goes on over turns begins one a turn and is bounded by count; an end makes room', async () => {
   const reads = new Reads()
-  const ends = Array.from({ length: 17 }, () => Promise.withResolvers<Uint8Array>())
+  const ends = Array.from({ length: 18 }, () => Promise.withResolvers<Uint8Array>())
   for (const [id, { promise }] of ends.entries()) reads.ask(id, promise)
-  assert.equal(reads.begun.length, 16)
-  await reads.time.step()
+  for (let begun = 1; begun <= 16; begun++) {
+    assert.equal(reads.begun.length, begun)
+    await reads.time.step()
+  }
   assert.equal(reads.begun.length, 16)
   ends[3]?.resolve(small)
   await settle()
@@ -98,9 +88,43 @@ test('what goes on over turns is bounded by count; an end makes room', async () 
   assert.equal(reads.begun.length, 17)
 })
 
+test('a turn has one slice of all that goes on, and begins what waits all the same', async () => {
+  const reads = new Reads()
+  const slices: string[] = []
+  const sliced = async (name: string): Promise<Uint8Array> => {
+    for (let slice = 2; slice <= 3; slice++) {
+      await reads.turns.yieldTurn()
+      slices.push(`${name}${slice}`)
+    }
+    return small
+  }
+  reads.ask(1, sliced('a'))
+  reads.ask(2, sliced('b'))
+  for (const [told, begun] of [
+    [['a2'], [1, 2]],
+    [
+      ['a2', 'b2'],
+      [1, 2],
+    ],
+    [
+      ['a2', 'b2', 'a3'],
+      [1, 2],
+    ],
+    [
+      ['a2', 'b2', 'a3', 'b3'],
+      [1, 2],
+    ],
+  ]) {
+    await reads.time.step()
+    assert.deepEqual([slices, reads.begun], [told, begun])
+  }
+  await reads.time.step()
+  assert.equal(reads.time.hasNext, false, 'it rests')
+})
+
 test('who went away is not read for, and who waited too long is told so', async () => {
   const reads = new Reads()
-  const [gone, late] = [callOf(), callOf()]
+  const [gone, late] = [plainCall(), plainCall()]
   for (let id = 1; id <= 2; id++) reads.ask(id, large)
   reads.ask(3, large, gone)
   gone.isCancelled = true

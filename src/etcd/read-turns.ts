@@ -1,10 +1,10 @@
-import { QuorateError, RingQueue } from '../base/index.ts'
+import { assert, QuorateError, RingQueue } from '../base/index.ts'
 import type { GrpcCall, UnaryAnswer } from '../grpc/index.ts'
 import type { Time } from '../io/index.ts'
 
-/** Bytes of answers that one turn of the loop reads before others have theirs: a few milliseconds of work. */
-const turnBytesMax = 2 * 1024 * 1024
-/** Reads that go on over several turns. Each has one slice a turn, and holds what it has read. */
+/** Bytes of answers that one turn of the loop reads before others have theirs: a millisecond or two of work. */
+const turnBytesMax = 512 * 1024
+/** Reads that go on over several turns. Each holds what it has read; a turn has one slice of one of them. */
 const underWayCountMax = 16
 const waitingCountMax = 10_000
 /** What costs less is not counted: nothing is to be asked of usual reads. */
@@ -19,13 +19,15 @@ interface Waiting {
 }
 
 /**
- * Large reads of many clients one after the other. All that became possible in one turn, by one confirmation of the leader
- * for example, would be read in that turn otherwise: it would stop everybody else, and keep the answers of clients that
- * have long gone or read nothing.
+ * Large reads of many clients one after the other, and their slices too. All that became possible in one turn, by one
+ * confirmation of the leader for example, would be read in that turn otherwise: it would stop everybody else, whose
+ * write takes several turns, and keep the answers of clients that have long gone or read nothing.
  */
 export class ReadTurns {
   readonly #time: Time
   readonly #waiting = new RingQueue<Waiting>(waitingCountMax)
+  /** Reads under way that wait for the turn of their next slice. */
+  readonly #slices = new RingQueue<() => void>(underWayCountMax)
   #turnBytes = 0
   #underWayCount = 0
   #isTurning = false
@@ -60,6 +62,15 @@ export class ReadTurns {
     })
   }
 
+  /** A turn of the loop for the next slice of a read that is under way. */
+  yieldTurn(): Promise<void> {
+    return new Promise((resolve) => {
+      const isIn = this.#slices.push(resolve)
+      assert(isIn, 'each read under way waits for one turn')
+      this.#turn()
+    })
+  }
+
   get #mayStart(): boolean {
     return this.#turnBytes < turnBytesMax && this.#underWayCount < underWayCountMax
   }
@@ -71,6 +82,7 @@ export class ReadTurns {
       return answer
     }
     this.#underWayCount++
+    this.#spend(turnBytesMax)
     const done = (): void => {
       this.#underWayCount--
     }
@@ -95,8 +107,9 @@ export class ReadTurns {
     do {
       await this.#time.yieldTurn()
       this.#turnBytes = 0
+      this.#slices.shift()?.()
       this.#startWaiting()
-    } while (this.#waiting.size > 0 || this.#turnBytes > 0)
+    } while (this.#slices.size > 0 || this.#waiting.size > 0 || this.#turnBytes > 0)
     this.#isTurning = false
   }
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import test from 'node:test'
 import { openTestCore } from '../../testing/etcd-core.ts'
-import { type Door, openDoor, settle } from '../../testing/etcd-door.ts'
+import { type Door, openDoor, plainCall, settle } from '../../testing/etcd-door.ts'
 import { decodeToText, encodeText } from '../../testing/etcd-text.ts'
 import { ByteWriter, bytesFromHex, hexFromBytes, isQuorateError, utf8Decode } from '../base/index.ts'
 import type { ConsistentCoreReads, RangeResult } from '../consistent-core/index.ts'
@@ -13,7 +13,7 @@ import {
   decodeSnapshotResponse,
   decodeWatchResponse,
 } from '../etcd-codec/index.ts'
-import { type GrpcCall, type UnaryAnswer, wholeAnswer } from '../grpc/index.ts'
+import { type UnaryAnswer, wholeAnswer } from '../grpc/index.ts'
 import { createEtcdServices, type EtcdOptions } from './index.ts'
 
 const rangePath = '/etcdserverpb.KV/Range'
@@ -43,17 +43,7 @@ const watchAll = encodeText(
 async function range(door: Door, request: Uint8Array): Promise<UnaryAnswer> {
   const method = door.services.get(rangePath)
   assert.ok(method?.kind === 'unary')
-  return await method.handle(request, plainCall)
-}
-
-const plainCall: GrpcCall = {
-  path: rangePath,
-  metadata: new Map<string, string>(),
-  peer: 'test',
-  timeoutMs: undefined,
-  isCancelled: false,
-  onCancel: () => undefined,
-  setTrailer: () => undefined,
+  return await method.handle(request, plainCall())
 }
 
 test('a watcher that does not read holds up nobody and loses nothing', async () => {
@@ -221,18 +211,22 @@ test('a call waits as long as etcd would, or as long as its client does', async 
 
 test('an answer of many slices has every pair once and in order, whatever is written meanwhile', async () => {
   const door = open()
-  for (let i = 0; i < 1_000; i++) await put(door, `key${String(i).padStart(4, '0')}`, `value${i}`)
+  let turns = 0
+  Object.assign(door.time, { yieldTurn: async () => void turns++ })
+  const paddedValue = (i: number): string => `value${i}`.padEnd(200, '.')
+  for (let i = 0; i < 1_000; i++) await put(door, `key${String(i).padStart(4, '0')}`, paddedValue(i))
   const whole = encodeText('RangeRequest', '{key: key, rangeEnd: kez, serializable: true}')
   const reading = range(door, whole)
   await put(door, 'key0999', 'later')
   const pieces = await reading
-  assert.ok(Array.isArray(pieces) && pieces.length > 2, 'it was read and encoded slice by slice')
+  assert.ok(turns >= 2, 'it was read slice by slice')
+  assert.ok(Array.isArray(pieces) && pieces.length > 2, 'and its pieces are of a bounded size')
   const answer = decodeRangeResponse(wholeAnswer(pieces))
   assert.equal(answer.header?.revision, 1_001)
   assert.deepEqual([answer.kvs.length, answer.count, answer.more], [1_000, 1_000, false])
   for (const [i, { key, value, modRevision }] of answer.kvs.entries()) {
     const found = [utf8Decode(key), utf8Decode(value), modRevision]
-    assert.deepEqual(found, [`key${String(i).padStart(4, '0')}`, `value${i}`, i + 2])
+    assert.deepEqual(found, [`key${String(i).padStart(4, '0')}`, paddedValue(i), i + 2])
   }
   const limited = encodeText('RangeRequest', '{key: key, rangeEnd: kez, limit: 700}')
   const first = decodeRangeResponse(wholeAnswer(await range(door, limited)))
@@ -268,13 +262,13 @@ test('a large range gives others their turn, and its header is of the state it w
   const method = services.get(rangePath)
   assert.ok(method?.kind === 'unary')
   const request = encodeText('RangeRequest', '{key: a, serializable: true}')
-  const answer = decodeRangeResponse(wholeAnswer(await method.handle(request, plainCall)))
+  const answer = decodeRangeResponse(wholeAnswer(await method.handle(request, plainCall())))
   assert.equal(answer.header?.revision, 7)
   assert.equal(turns, 5)
   // A client that went away: the work ends, and the generator is closed.
   isFinished = false
   await assert.rejects(
-    async () => method.handle(request, { ...plainCall, isCancelled: true }),
+    async () => method.handle(request, { ...plainCall(), isCancelled: true }),
     /request canceled/,
   )
   assert.equal(isFinished, true)

@@ -57,10 +57,10 @@ export class ClientConnection {
     socket.allowHalfOpen = false
   }
 
-  /** Nothing was asked on it so far: whoever comes next may have its place. */
+  /** Nobody would miss it: whoever comes next may have its place. */
   get isUnused(): boolean {
     if (this.#protocol === 'undecided') return true
-    return this.#session !== undefined && !this.#session.hasCalled
+    return this.#session?.isUnused === true
   }
 
   /** Ends the connection when one of its time limits has passed. */

@@ -234,7 +234,7 @@ test('a flood of PINGs that nobody reads the answers of ends its connection', as
   socket.write(Buffer.concat([Buffer.from(preface), settingsFrame]))
   const ping = Buffer.from([0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8])
   const flood = Buffer.concat(Array.from({ length: 4_000 }, () => ping))
-  const closed = once(socket, 'close')
+  const closed = new Promise((resolve) => socket.once('close', resolve))
   for (let sent = 0; !socket.closed && sent < 2_000; sent++) {
     const written = new Promise((resolve) => socket.write(flood, resolve))
     await Promise.race([closed, written])

@@ -3,8 +3,8 @@ export interface GrpcLimits {
   /** Largest message a client may send. etcd: 1.5 MiB a request and 512 KiB for what is around it. */
   readonly messageBytesMax: number
   /**
-   * Connections at a time, of all listeners. A further one takes the place of the oldest on which nothing was asked; where
-   * there is none, it is closed at once.
+   * Connections at a time, of all listeners. A further one takes the place of the oldest on which nothing was asked or that
+   * broke a rule; where there is none, it is closed at once.
    */
   readonly connectionCountMax: number
   /** Calls at a time in one connection; further ones wait in the client. */

@@ -63,8 +63,8 @@ export class NodeSession implements Session {
     return this.#openCallCount
   }
 
-  get hasCalled(): boolean {
-    return this.#hasCalled
+  get isUnused(): boolean {
+    return !this.#hasCalled
   }
 
   ping(): void {

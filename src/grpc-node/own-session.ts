@@ -7,13 +7,19 @@ import type { Session } from './session.ts'
 
 /** Answers of pings, headers and the like that may wait for a client that does not read; then it is not read either. */
 const unreadBytesMax = 64 * 1024
+/** How long a connection that broke a rule is kept, unread: it hears why, and cannot begin again at once. */
+const lingerMs = 1_000
 /** What a socket reads at once. The library under Node goes on up to 32 times while each is whole: 2 MiB of one client. */
 const wholeReadBytes = 64 * 1024
+
+/** Connections that send without a pause and are read in one turn of the loop. */
+const restedPerTurn = 8
 
 export interface OwnSessionContext {
   readonly calls: Calls
   readonly limits: Http2Limits
   readonly flushes: FlushQueue
+  readonly rests: RestQueue
   readonly backlog: Backlog
   readonly time: Time
   readonly logger: Logger
@@ -39,6 +45,38 @@ export class FlushQueue {
   }
 }
 
+interface Resting {
+  resume(): void
+}
+
+/** Connections of a server that sent more than one read takes: they go on in turn, a few in each turn of the loop. */
+export class RestQueue {
+  readonly #resting = new Set<Resting>()
+  #isScheduled = false
+
+  add(session: Resting): void {
+    this.#resting.add(session)
+    this.#schedule()
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled || this.#resting.size === 0) return
+    this.#isScheduled = true
+    setImmediate(() => this.#run())
+  }
+
+  #run(): void {
+    this.#isScheduled = false
+    let left = restedPerTurn
+    for (const session of this.#resting) {
+      if (left-- === 0) break
+      this.#resting.delete(session)
+      session.resume()
+    }
+    this.#schedule()
+  }
+}
+
 /** HTTP/2 of our own on one socket, which has been read up to and without `received`. */
 export class OwnSession implements Session, GrpcTransport, Backlogged {
   readonly #socket: Socket
@@ -47,6 +85,7 @@ export class OwnSession implements Session, GrpcTransport, Backlogged {
   readonly #peer: string
   #isFlushDue = false
   #isBlocked = false
+  #isLingering = false
 
   constructor(socket: Socket, received: Uint8Array, context: OwnSessionContext, peer: string) {
     this.#socket = socket
@@ -59,11 +98,11 @@ export class OwnSession implements Session, GrpcTransport, Backlogged {
     socket.on('drain', () => {
       this.#isBlocked = false
       this.#connection.drained()
-      socket.resume()
+      this.resume()
     })
     socket.on('close', () => this.#connection.lost())
     this.#receive(received)
-    socket.resume()
+    this.resume()
   }
 
   get isEstablished(): boolean {
@@ -74,8 +113,8 @@ export class OwnSession implements Session, GrpcTransport, Backlogged {
     return this.#connection.openCallCount
   }
 
-  get hasCalled(): boolean {
-    return this.#connection.hasCalled
+  get isUnused(): boolean {
+    return this.#isLingering || !this.#connection.hasCalled
   }
 
   ping(): void {
@@ -134,7 +173,19 @@ export class OwnSession implements Session, GrpcTransport, Backlogged {
   end(isFault: boolean): void {
     if (!isFault) this.#socket.end()
     else if (this.#isBlocked) this.#socket.destroy()
-    else this.#socket.destroySoon()
+    else this.#linger()
+  }
+
+  /**
+   * Closed with bytes unread, a socket tells its peer of that and not what was written last: GOAWAY would be lost. And who
+   * floods would be back at once.
+   */
+  #linger(): void {
+    if (this.#isLingering) return
+    this.#isLingering = true
+    this.#socket.pause()
+    const end = setTimeout(() => this.#socket.destroy(), lingerMs)
+    this.#socket.once('close', () => clearTimeout(end))
   }
 
   #receive(bytes: Uint8Array): void {
@@ -159,8 +210,11 @@ export class OwnSession implements Session, GrpcTransport, Backlogged {
   /** More has come than one read takes: the other connections have their turn before it. */
   #rest(): void {
     this.#socket.pause()
-    setImmediate(() => {
-      if (!this.#isUnread) this.#socket.resume()
-    })
+    this.#context.rests.add(this)
+  }
+
+  /** Reads on, unless there is a reason not to. */
+  resume(): void {
+    if (!this.#isUnread && !this.#isLingering) this.#socket.resume()
   }
 }

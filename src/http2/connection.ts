@@ -63,6 +63,8 @@ export class ServerConnection {
   /** Received and not granted again. */
   #ungrantedBytes = 0
   #nowMs = 0
+  /** How many DATA frames had been sent when the last PING came. */
+  #pingedAtCount = 0
   /** No further requests. */
   #isGoing = false
   #isOver = false
@@ -440,7 +442,10 @@ export class ServerConnection {
     if (streamId !== 0) throw new ConnectionFault(http2Error.protocolError, 'PING of a stream')
     if (payload.length !== 8) throw new ConnectionFault(http2Error.frameSizeError, 'PING has eight bytes')
     if ((flags & frameFlag.ack) !== 0) return
-    this.#spendIdleFrame()
+    // Go's client measures its way with one ping behind the data that came. The data has paid for it.
+    const { dataFrameCount } = this.#sender
+    if (dataFrameCount === this.#pingedAtCount) this.#spendIdleFrame()
+    this.#pingedAtCount = dataFrameCount
     this.#sender.output.ping(payload, true)
   }
 

@@ -1,6 +1,8 @@
 import { frameBytesMax, frameFlag, frameHeaderBytes, frameType, type Http2ErrorCode } from './frame.ts'
 
-const pageBytes = 32 * 1024
+/** A connection that does nothing holds the first; each further one is twice as large as the one before. */
+const firstPageBytes = 1024
+const pageBytesMax = 32 * 1024
 /** Payloads above it are handed on as they are; copying less is cheaper than another piece. */
 const copiedBytesMax = 2 * 1024
 
@@ -138,7 +140,8 @@ export class OutgoingFrames {
   #makeRoom(count: number): void {
     if (this.#used + count <= this.#page.length) return
     this.#closePiece()
-    this.#page = new Uint8Array(pageBytes)
+    const bytes = Math.min(Math.max(2 * this.#page.length, firstPageBytes), pageBytesMax)
+    this.#page = new Uint8Array(Math.max(bytes, count))
     this.#start = 0
     this.#used = 0
   }

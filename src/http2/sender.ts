@@ -31,6 +31,7 @@ export class Sender {
   #window = initialWindowBytes
   #streamWindowBytes = initialWindowBytes
   #isBlocked = false
+  #dataFrameCount = 0
 
   constructor(events: SenderEvents) {
     this.#events = events
@@ -63,6 +64,11 @@ export class Sender {
 
   get pendingBytes(): number {
     return this.#pendingBytes
+  }
+
+  /** DATA frames that were sent so far. */
+  get dataFrameCount(): number {
+    return this.#dataFrameCount
   }
 
   /** The stream has so many bytes more to send than before, or its end. */
@@ -154,6 +160,7 @@ export class Sender {
       stream.sendWindow -= piece.length
       this.#window -= piece.length
       this.output.data(stream.id, piece, false)
+      this.#dataFrameCount++
     }
     const { ending } = stream
     if (ending === undefined || stream.pendingBytes > 0 || stream.isLocalEnded) return

@@ -32,7 +32,9 @@ async function createMedium(): Promise<MediumUnderTest> {
     isOpen = true
     backend = {
       get: (table, key) => store.get(table, key),
+      peek: (table, key) => store.peek(table, key),
       range: (table, range) => store.range(table, range),
+      scan: (table, range, visit) => store.scan(table, range, visit),
       commit: (batch) => {
         commit = store.commit(batch)
         return commit

@@ -10,6 +10,7 @@ import {
   type StoreBackend,
   type TableName,
   tableNames,
+  type VisitPair,
 } from '../store/index.ts'
 import { markFailed, prepareDataFile } from './lmdb-file.ts'
 
@@ -52,6 +53,35 @@ const commitOverheadBytes = 1024 * 1024
 
 const bytesOnly = { encoding: 'binary', keyEncoding: 'binary' } as const
 
+/**
+ * Bytes as they are as well, but what is read is copied by us: plain arrays, where the library makes Buffers. Those never lie
+ * in the heap of the engine, and so cost several times as much when they are small.
+ */
+const plainBytes = {
+  encoding: 'binary',
+  encoder: {
+    encode: (value: Uint8Array): Uint8Array => value,
+    decode: (shared: Uint8Array, size: number): Uint8Array => copyOf(shared, 0, size),
+  },
+  keyEncoder: {
+    writeKey: (key: Uint8Array, target: Uint8Array, start: number): number => {
+      target.set(key, start)
+      return start + key.length
+    },
+    readKey: (shared: Uint8Array, start: number, end: number): Uint8Array => copyOf(shared, start, end),
+  },
+} as const
+/** Below this a loop is faster than Uint8Array.set. */
+const copyByLoopBytesMax = 64
+
+function copyOf(shared: Uint8Array, start: number, end: number): Uint8Array {
+  const size = end - start
+  const copy = new Uint8Array(size)
+  if (size > copyByLoopBytesMax) copy.set(new Uint8Array(shared.buffer, shared.byteOffset + start, size))
+  else for (let i = 0; i < size; i++) copy[i] = shared[start + i] as number
+  return copy
+}
+
 type Table = Database<Uint8Array, Uint8Array>
 type Tables = Record<TableName, Table>
 
@@ -80,7 +110,9 @@ export async function openLmdbStore(directory: string, options?: LmdbStoreOption
     const root = open<Uint8Array, Uint8Array>(environment)
     // In one transaction: alone, each that is not there yet would be made durable by itself.
     const { tables, about } = root.transactionSync(() => ({
-      tables: Object.fromEntries(tableNames.map((table) => [table, root.openDB(table, bytesOnly)])) as Tables,
+      tables: Object.fromEntries(
+        tableNames.map((table) => [table, root.openDB(table, plainBytes)]),
+      ) as Tables,
       about: root.openDB(aboutTable, bytesOnly),
     }))
     const found = about.getBinary(formatKey)?.[0]
@@ -119,32 +151,56 @@ class LmdbStore implements StoreBackend {
   }
 
   get(table: TableName, key: Uint8Array): Uint8Array | undefined {
-    // Copies: the value is the reader's. (getBinaryFast would hand out a buffer that the next read overwrites.)
+    const value = this.peek(table, key)
+    return value === undefined ? undefined : copyOf(value, 0, value.length)
+  }
+
+  peek(table: TableName, key: Uint8Array): Uint8Array | undefined {
     try {
-      return this.#tables[table].getBinary(key)
+      // One buffer for all reads. Its length is said apart from the array, which is as long as the longest value.
+      const found = this.#tables[table].getBinaryFast(key)
+      return found === undefined ? undefined : new Uint8Array(found.buffer, found.byteOffset, found.length)
     } catch (error) {
       throw failureOf(error, `reading from the store ${this.#path}`)
     }
   }
 
   *range(table: TableName, range: KeyRange): IterableIterator<Pair> {
-    const database = this.#tables[table]
-    const isReverse = range.reverse === true
     if (range.end?.length === 0) return
-    const lower = lowerBound(range.first)
-    const upper = range.end === undefined ? undefined : upperBound(range.end)
-    let start = isReverse ? upper : lower
-    const end = isReverse ? lower : upper
-    let left = range.limit ?? Number.POSITIVE_INFINITY
+    const whole = sliceOf(range)
+    let { start, limit: left } = whole
     for (let slice = firstSlicePairs; left > 0; slice = slicePairsMax) {
       const limit = Math.min(slice, left)
-      const pairs = this.#readSlice(database, { start, end, isReverse, limit })
+      const pairs = this.#readSlice(this.#tables[table], { ...whole, start, limit })
       for (const pair of pairs.found) yield pair
       const last = pairs.found.at(-1)
       if (pairs.isComplete || last === undefined) return
       left -= pairs.found.length
       start = { key: last.key, isInclusive: false }
     }
+  }
+
+  scan(table: TableName, range: KeyRange, visit: VisitPair): boolean {
+    if (range.end?.length === 0) return true
+    const pairs = this.#openCursor(this.#tables[table], sliceOf(range))
+    // What the visitor throws is no failure of the store.
+    const next = (): Pair | undefined => {
+      try {
+        const result = pairs.next()
+        return result.done === true ? undefined : result.value
+      } catch (error) {
+        throw failureOf(error, `reading from the store ${this.#path}`)
+      }
+    }
+    try {
+      for (let pair = next(); pair !== undefined; pair = next()) {
+        if (!visit(pair.key, pair.value)) return false
+      }
+    } finally {
+      pairs.return?.()
+    }
+    this.#assureReadable()
+    return true
   }
 
   async commit(batch: Batch): Promise<void> {
@@ -187,6 +243,14 @@ class LmdbStore implements StoreBackend {
     assert(!this.#isWriting, 'a store is closed between commits')
     // After a failed write lmdb would wait for a sync that is never reported; the end of the process closes it.
     if (this.#failure === undefined) await this.#root.close()
+  }
+
+  #openCursor(database: Table, slice: Slice): Iterator<Pair, unknown> {
+    try {
+      return database.getRange(rangeOptions(slice))[Symbol.iterator]()
+    } catch (error) {
+      throw failureOf(error, `reading from the store ${this.#path}`)
+    }
   }
 
   #readSlice(database: Table, slice: Slice): { found: Pair[]; isComplete: boolean } {
@@ -271,9 +335,26 @@ function upperBound(key: Uint8Array): Bound {
 
 /** Up to `limit` pairs under one cursor, which is given back before this returns. */
 function readSlice(database: Table, slice: Slice): { found: Pair[]; isComplete: boolean } {
-  const { start, end, isReverse, limit } = slice
   const found: Pair[] = []
   let bytes = 0
+  for (const pair of database.getRange(rangeOptions(slice))) {
+    found.push(pair)
+    bytes += pair.value.length
+    if (bytes > sliceBytesMax) return { found, isComplete: false }
+  }
+  return { found, isComplete: found.length < slice.limit }
+}
+
+/** Of a range whose end, if it has one, is not empty. */
+function sliceOf({ first, end, reverse, limit = Number.POSITIVE_INFINITY }: KeyRange): Slice {
+  const lower = lowerBound(first)
+  const upper = end === undefined ? undefined : upperBound(end)
+  return reverse === true
+    ? { start: upper, end: lower, isReverse: true, limit }
+    : { start: lower, end: upper, isReverse: false, limit }
+}
+
+function rangeOptions({ start, end, isReverse, limit }: Slice): RangeOptions {
   const options: RangeOptions = { reverse: isReverse, limit }
   if (start !== undefined) {
     options.start = start.key
@@ -283,12 +364,7 @@ function readSlice(database: Table, slice: Slice): { found: Pair[]; isComplete: 
     options.end = end.key
     options.inclusiveEnd = end.isInclusive
   }
-  for (const pair of database.getRange(options)) {
-    found.push(pair)
-    bytes += pair.value.length
-    if (bytes > sliceBytesMax) return { found, isComplete: false }
-  }
-  return { found, isComplete: found.length < limit }
+  return options
 }
 
 // ---- sizes ---------------------------------------------------------------------------------------------------------

@@ -55,7 +55,10 @@ export interface Group<Result> {
   confirmLeadership(options: CallOptions): Promise<void>
   /** Resolves once `isReached` is true, tested after every apply; rejects with `revision-wait-timeout`. */
   waitApplied(isReached: () => boolean, options: CallOptions): Promise<void>
-  /** A question that only the leader can answer and that needs no log entry (a lease's remaining time, a renewal). */
+  /**
+   * A question that only the leader can answer and that needs no log entry (a lease's remaining time, a renewal). While no
+   * answer comes it is sent again: to answer it twice must do no harm.
+   */
   askLeader(question: Uint8Array, options: CallOptions): Promise<Uint8Array>
   /** Answers questions of `askLeader` while this node leads. What it throws as QuorateError reaches the asker. */
   setQuestionHandler(handler: (question: Uint8Array) => Promise<Uint8Array>): void

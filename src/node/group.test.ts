@@ -499,6 +499,41 @@ function lateAnswer(message: PeerMessage): PeerMessage | undefined {
   return { kind: 'answer', id: message.id, code: undefined, text: '', bytes: emptyBytes }
 }
 
+test('a question of a door that gets no answer is asked again, ever more rarely; a member change is asked once', async () => {
+  const { group, time, sent } = await openGroup({ tickMs: 100, electionTicks: 10 })
+  const settled: string[] = []
+  const note = (text: string) => () => settled.push(text)
+  group.receive(2n, leaderHeartbeat(1))
+  await time.settle()
+  group.askLeader(emptyBytes, { timeoutMs: 5_000 }).then(note('answered'), note('refused'))
+  group.removeMember(3n, { timeoutMs: 5_000 }).then(note('removed'), note('not removed'))
+  const asked: { audience: string; ms: number }[] = []
+  const ids = new Set<number>()
+  const startMs = time.nowMs
+  for (let tick = 0; tick < 45; tick++) {
+    for (const { message } of sent.splice(0)) {
+      if (message.kind !== 'question') continue
+      asked.push({ audience: message.audience, ms: time.nowMs - startMs })
+      if (message.audience === 'door') ids.add(message.id)
+    }
+    group.receive(2n, leaderHeartbeat(1))
+    time.advance(100)
+    await time.settle()
+  }
+  assert.deepEqual(asked, [
+    { audience: 'door', ms: 0 },
+    { audience: 'node', ms: 0 },
+    { audience: 'door', ms: 500 },
+    { audience: 'door', ms: 1_500 },
+    { audience: 'door', ms: 3_500 },
+  ])
+  const [id, ...others] = ids
+  assert.deepEqual(others, [], 'whichever answer comes first is the answer')
+  group.receive(2n, { kind: 'answer', id: id ?? 0, code: undefined, text: '', bytes: emptyBytes })
+  await time.settle()
+  assert.deepEqual(settled, ['answered'])
+})
+
 test('a member change is not judged by one that is not committed: it waits for its end', async () => {
   const fixture = await openLeader()
   const { group, time, sent } = fixture

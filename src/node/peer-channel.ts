@@ -98,6 +98,8 @@ export class PeerChannel {
 
   /** The peer has shown that it runs: a channel that waits to dial it again does so now. Else it is as good as away. */
   peerRuns(): void {
+    // An attempt under way may have begun before that and never be answered: then the next one follows without a long pause.
+    this.#backoffMs = backoffMsMin
     if (this.#retry === undefined) return
     this.#retry.cancel()
     this.#dial()

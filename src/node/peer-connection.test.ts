@@ -33,6 +33,7 @@ class Pair {
   /** At node 2: whose connection ended, and whether another one of that peer was open. */
   readonly left: { from: NodeId; isHeard: boolean }[] = []
   listener: PeerListener | undefined
+  dials = 0
   dialsFailed = 0
   readonly events: string[] = []
   opened = 0
@@ -78,7 +79,10 @@ class Pair {
       logger: silentLogger,
       random: this.random.fork(),
       peer: 2n,
-      addresses: () => [address],
+      addresses: () => {
+        this.dials++
+        return [address]
+      },
       hello: () => ({
         clusterId: change.clusterId ?? clusterId,
         from: 1n,
@@ -185,6 +189,23 @@ test('a peer that was away and shows that it runs is dialled at once, not after 
   channel.peerRuns()
   await pair.scheduler.run(5_000)
   assert.equal(pair.opened, 1, 'and a closed one stays closed')
+})
+
+test('a peer that shows that it runs while a vain attempt at it ends is dialled without the pause that had grown', async () => {
+  const pair = await createPair()
+  pair.network.partition(['a'], ['b'], 'both')
+  const channel = pair.dial()
+  await pair.scheduler.run(20_000)
+  const { dials } = pair
+  await pair.scheduler.runUntil(() => pair.dials > dials, pair.scheduler.now + 5_000)
+  // The network asks for a connection every 200 ms: this attempt is not answered any more before its time is up.
+  await pair.scheduler.run(450)
+  assert.equal(pair.dialsFailed, pair.dials - 1, 'it is under way')
+  pair.network.heal()
+  channel.peerRuns()
+  await pair.scheduler.run(150)
+  assert.equal(pair.dialsFailed, pair.dials - 1, 'it failed, and another was made')
+  assert.equal(channel.isOpen, true)
 })
 
 test('the queue of a peer that does not read is bounded, and the channel says what it dropped', async () => {

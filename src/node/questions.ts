@@ -8,13 +8,18 @@ import { notLeaderError, refusalText, stoppedError } from './refusals.ts'
 import { WaitingList } from './waiting-list.ts'
 
 /**
- * Questions that only the leader can answer and that need no entry in the log. Here if this node leads, else in one
- * message to the leader, which is not repeated: what gets lost ends with its deadline, or when the leader changes.
+ * Questions that only the leader can answer and that need no entry in the log. Here if this node leads, else in a message
+ * to the leader. Question and answer travel on two connections, either may be lost, and so may each of them where a queue
+ * is full. So what a door asks, which may be answered twice, is sent again while it waits, ever more rarely: a leader that
+ * is slow is not asked ever more. What a node asks changes the members and is sent once. All end with their deadline,
+ * or when the leader changes.
  */
 export interface QuestionsOptions {
   readonly raft: RaftNode
   readonly time: Time
   readonly bound: number
+  /** How long the first answer may take; each further one has twice the time. */
+  readonly repeatMs: number
   readonly incarnation: Incarnation
   send(to: NodeId, message: NodeMessage): boolean
   /** On the leader: answers what another node, and not a door, asks. */
@@ -26,10 +31,18 @@ export interface QuestionsOptions {
 type Question = Extract<NodeMessage, { kind: 'question' }>
 type Answer = Extract<NodeMessage, { kind: 'answer' }>
 
+interface Repeatable {
+  readonly question: Question
+  pauseMs: number
+  dueMs: number
+}
+
 export class Questions {
   readonly #options: QuestionsOptions
   /** Sent to the leader and not answered. */
   readonly #waiting: WaitingList<Uint8Array>
+  /** Those of them that may be asked again. */
+  readonly #repeatable = new Map<number, Repeatable>()
   /** Begins at a place of its own in each run of the process: a late answer to an earlier one finds nobody. */
   #lastId: number
   #answerDoor: ((question: Uint8Array) => Promise<Uint8Array>) | undefined
@@ -51,7 +64,7 @@ export class Questions {
 
   /** The leader's answer. Errors: what the leader refused with, `no-leader`, `overloaded`, `stopped`, `timeout`. */
   ask(audience: Audience, bytes: Uint8Array, options: CallOptions): Promise<Uint8Array> {
-    const { raft, time } = this.#options
+    const { raft, time, repeatMs } = this.#options
     if (this.#options.isStopped()) return Promise.reject(stoppedError())
     if (raft.role === 'leader') return this.#answerHere(audience, bytes)
     const { leader } = raft
@@ -60,9 +73,13 @@ export class Questions {
       return Promise.reject(new QuorateError('overloaded', 'too many questions to the leader'))
     this.#lastId++
     const id = this.#lastId
-    const answer = this.#waiting.add(id, time.monotonicMs() + options.timeoutMs)
-    if (!this.#options.send(leader, { kind: 'question', id, audience, bytes })) {
+    const nowMs = time.monotonicMs()
+    const answer = this.#waiting.add(id, nowMs + options.timeoutMs)
+    const question = { kind: 'question', id, audience, bytes } as const
+    if (!this.#options.send(leader, question)) {
       this.#waiting.reject(id, new QuorateError('no-leader', 'the leader cannot be reached'))
+    } else if (audience === 'door') {
+      this.#repeatable.set(id, { question, pauseMs: repeatMs, dueMs: nowMs + repeatMs })
     }
     return answer
   }
@@ -82,16 +99,29 @@ export class Questions {
   }
 
   answered({ id, code, text, bytes }: Answer): void {
+    this.#repeatable.delete(id)
     if (code === undefined) this.#waiting.resolve(id, bytes)
     else this.#waiting.reject(id, new QuorateError(code, text))
   }
 
   tick(nowMs: number): void {
     this.#waiting.expire(nowMs, 'timeout', 'the leader did not answer in time')
+    for (const [id, repeatable] of this.#repeatable) {
+      if (!this.#waiting.has(id)) this.#repeatable.delete(id)
+      else if (repeatable.dueMs <= nowMs) this.#askAgain(repeatable, nowMs)
+    }
   }
 
   rejectAll(code: ErrorCode, text: string): void {
+    this.#repeatable.clear()
     this.#waiting.rejectAll(code, text)
+  }
+
+  /** With the next tick once more if it cannot be sent now: a connection that was lost is made again. */
+  #askAgain(repeatable: Repeatable, nowMs: number): void {
+    if (!this.#options.send(this.#options.raft.leader, repeatable.question)) return
+    repeatable.pauseMs *= 2
+    repeatable.dueMs = nowMs + repeatable.pauseMs
   }
 
   async #answerHere(audience: Audience, bytes: Uint8Array): Promise<Uint8Array> {

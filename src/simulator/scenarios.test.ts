@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { present, SeededRandom } from '../base/index.ts'
+import { ask, roomy } from './testing/asking.ts'
 import { electionMs, Story } from './testing/story.ts'
 
 test('a leader cut off from the others: its client soon hears that nobody knows, and what it took is never seen', async () => {
@@ -103,6 +104,31 @@ test('a leader whose connections are all reset leads on', async () => {
     assert.equal(story.mark('candidate: won the pre-vote'), elections)
     story.assertSound()
   }
+})
+
+test('a renewal whose question or answer was lost with its connection is answered, long before its deadline', async () => {
+  const story = new Story(300, { tuning: roomy })
+  const leader = await story.leader()
+  const [follower] = story.others(leader)
+  assert.ok(follower)
+  await ask(story, { kind: 'leaseGrant', id: 7n, ttlSeconds: 100 })
+  const tookMs: number[] = []
+  for (let round = 0; round < 40; round++) {
+    await story.scheduler.run(2 * electionMs)
+    const askedAt = story.scheduler.now
+    const renewal = story.begin(follower, { kind: 'leaseRenew', id: 7n })
+    await story.scheduler.run(round / 10)
+    story.cluster.network.cutConnections(leader.name, follower.name)
+    assert.equal((await story.scheduler.complete(renewal)).kind, 'answered')
+    tookMs.push(story.scheduler.now - askedAt)
+  }
+  assert.equal(story.cluster.leader, leader)
+  assert.ok(tookMs.filter((ms) => ms > 50).length > 10, `lost were few: it took ${tookMs} ms`)
+  assert.ok(
+    tookMs.every((ms) => ms < electionMs),
+    `it took ${tookMs} ms`,
+  )
+  story.assertSound()
 })
 
 test('a leader that is stopped in order hands over before it ends', async () => {

@@ -50,6 +50,8 @@ function* overlayAgainstModel(medium: ConformanceMedium, random: SeededRandom, s
       const value = store.get(table, key)
       const expected = model.get(table)?.get(hexFromBytes(key))
       assert((value === undefined ? undefined : hexFromBytes(value)) === expected, `step ${step}: get`)
+      const peeked = store.peek(table, key)
+      assert((peeked === undefined ? undefined : hexFromBytes(peeked)) === expected, `step ${step}: peek`)
     } else if (choice < 90) {
       checkRange(store, model, table, randomRange(random), step)
     } else if (choice < 96) {
@@ -106,6 +108,17 @@ function checkRange(store: Store, model: Model, table: TableName, range: KeyRang
   for (const { key, value } of store.range(table, range))
     pairs.push(`${hexFromBytes(key)}=${hexFromBytes(value)}`)
   assertSame(pairs, expected, `step ${step}: ${table} ${describeRange(range)}`)
+  for (const stopAfter of [Number.POSITIVE_INFINITY, 1 + (expected.length >> 1)]) {
+    const visited: string[] = []
+    const isWhole = store.scan(
+      table,
+      range,
+      (key, value) => visited.push(`${hexFromBytes(key)}=${hexFromBytes(value)}`) < stopAfter,
+    )
+    const what = `step ${step}: scan of ${table} ${describeRange(range)}`
+    assertSame(visited, expected.slice(0, stopAfter), what)
+    assert(isWhole === expected.length < stopAfter, `${what} says whether it was ended`)
+  }
 }
 
 /** Short keys over few letters, so that puts, removals and bounds meet often; some share a long prefix. */

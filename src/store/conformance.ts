@@ -4,6 +4,7 @@ import {
   compareBytes,
   concatBytes,
   crc32c,
+  emptyBytes,
   equalBytes,
   hexFromBytes,
   SeededRandom,
@@ -29,6 +30,7 @@ export const conformanceCases: readonly ConformanceCase[] = [
   { name: 'keys of the largest sizes that differ at the very end stay apart', run: longKeys },
   { name: 'values of every size come back and are never overwritten', run: valueSizes },
   { name: 'bounds, direction and limit choose exactly the pairs of the model', run: bounds },
+  { name: 'a scan visits what a range has, until it is told to stop, and may read meanwhile', run: scans },
   { name: 'removing and putting back, in one batch and across batches', run: removals },
   { name: 'a reader sees whole batches only, and its own moment until its turn ends', run: isolation },
   { name: 'iterators that nobody finishes do not stop the reuse of space', run: abandonedIterators },
@@ -137,7 +139,13 @@ function* valueSizes(medium: ConformanceMedium): Steps<void> {
   yield* wait(backend.commit([{ table: 'revisions', changes }]))
 
   const kept: Uint8Array[] = []
-  for (const { key } of changes) kept.push(backend.get('revisions', key) ?? Uint8Array.of(1))
+  for (const [i, { key }] of changes.entries()) {
+    kept.push(backend.get('revisions', key) ?? Uint8Array.of(1))
+    const peeked = backend.peek('revisions', key)
+    const isThere = peeked !== undefined && peeked.length === sizes[i] && crc32c(peeked) === checksums[i]
+    assert(isThere, `peeking at ${sizes[i]} bytes`)
+  }
+  assert(backend.peek('revisions', Uint8Array.of(0xee)) === undefined, 'peeking at nothing')
   const pairs = [...backend.range('revisions', {})]
   const backwards = [...backend.range('revisions', { reverse: true })].reverse()
   yield* wait(
@@ -197,6 +205,56 @@ function* bounds(medium: ConformanceMedium): Steps<void> {
     }
   }
   yield* wait(backend.close())
+}
+
+function* scans(medium: ConformanceMedium): Steps<void> {
+  const backend = yield* wait(medium.open())
+  const keys = Array.from({ length: 600 }, (_, i) => Uint8Array.of(i >> 8, i & 0xff))
+  yield* wait(backend.commit([...puts('current', keys), ...puts('history', keys)]))
+  const ranges = [undefined, Uint8Array.of(0), Uint8Array.of(1), Uint8Array.of(1, 7), Uint8Array.of(9)]
+  for (const first of ranges) {
+    for (const end of [...ranges, new Uint8Array()]) {
+      for (const reverse of [false, true]) {
+        const range: KeyRange = { reverse, ...(first && { first }), ...(end && { end }) }
+        const expected = expectedKeys(keys, range)
+        for (const countMax of [0, 1, 17, 300, 600]) {
+          const found: Uint8Array[] = []
+          const isWhole = backend.scan('current', range, (key, value) => {
+            assert(equalBytes(key, value), 'a key comes with its value')
+            assert(equalBytes(backend.peek('history', key) ?? emptyBytes, key), 'reading meanwhile')
+            if (found.length % 100 === 50) nestedScan(backend, keys)
+            found.push(key)
+            return found.length <= countMax
+          })
+          // The visitor was told of one more than it wanted, or of all.
+          assertSame(found.map(hexFromBytes), expected.slice(0, countMax + 1), describeRange(range))
+          assert(isWhole === expected.length <= countMax, `${describeRange(range)}: whole or stopped`)
+        }
+      }
+    }
+  }
+  const failure = new Error('the visitor failed')
+  const fail = (): boolean => {
+    throw failure
+  }
+  let thrown: unknown
+  try {
+    backend.scan('current', {}, fail)
+  } catch (error) {
+    thrown = error
+  }
+  assert(thrown === failure, 'what a visitor throws comes out as it is')
+  nestedScan(backend, keys)
+  yield* wait(backend.close())
+}
+
+function nestedScan(backend: StoreReader, keys: readonly Uint8Array[]): void {
+  let count = 0
+  backend.scan('current', {}, () => {
+    count++
+    return true
+  })
+  assert(count === keys.length, 'a scan sees all keys')
 }
 
 function* removals(medium: ConformanceMedium): Steps<void> {

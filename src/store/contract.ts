@@ -4,8 +4,8 @@
  * entry never waits for a disk, and hands what has gathered to the backend in large, rare commits.
  *
  * Keys are bytes, compared unsigned, inside a named table. A key has 1 to `keySizeMax` bytes, a value any size up
- * to 2^31 - 1. What a read returns is the reader's to keep: it is never overwritten later. What is written is kept
- * without a copy: the writer must not change the bytes afterwards.
+ * to 2^31 - 1. What a read returns is the reader's to keep, unless it only peeks: it is never overwritten later. What
+ * is written is kept without a copy: the writer must not change the bytes afterwards.
  */
 export type TableName = 'meta' | 'current' | 'history' | 'revisions' | 'leases' | 'sessions'
 export const tableNames: readonly TableName[] = [
@@ -23,6 +23,8 @@ export const keySizeMax = 1978
 /** Half-open: first <= key < end; an undefined bound is open. */
 export type KeyRange = { first?: Uint8Array; end?: Uint8Array; reverse?: boolean; limit?: number }
 export type Pair = { key: Uint8Array; value: Uint8Array }
+/** False: no further one. */
+export type VisitPair = (key: Uint8Array, value: Uint8Array) => boolean
 
 /** One table's changes in one commit, sorted by key, each key once; value undefined removes. */
 export type TableChanges = {
@@ -33,11 +35,18 @@ export type Batch = readonly TableChanges[]
 
 export interface StoreReader {
   get(table: TableName, key: Uint8Array): Uint8Array | undefined
+  /** What `get` returns, without a copy of its own: the next read of any kind may overwrite it. */
+  peek(table: TableName, key: Uint8Array): Uint8Array | undefined
   /**
    * Pairs in key order, lazily. The reader sees the state of the moment the iterator was made or a later one,
    * must finish within the same turn, and must not write while it iterates: long work asks for slices.
    */
   range(table: TableName, range: KeyRange): IterableIterator<Pair>
+  /**
+   * Calls `visit` for the pairs of the range in key order until it answers false, and answers whether it never did. The
+   * visitor sees one state, may read meanwhile, and must not write.
+   */
+  scan(table: TableName, range: KeyRange, visit: VisitPair): boolean
 }
 
 /**

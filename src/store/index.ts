@@ -14,7 +14,8 @@
  *    layer hides a pair of an older one.
  * 2. The backend shows whole batches only, in the order of their commits; after a crash exactly a prefix of them.
  * 3. Until `flushed` the overlay keeps showing the batch that is out, so no read depends on how far the commit is.
- * 4. Bytes handed over are kept, not copied, and never written to; bytes handed out are the reader's.
+ * 4. Bytes handed over are kept, not copied, and never written to; bytes handed out are the reader's, but for those
+ *    that it peeks at: they are gone with its next read.
  * 5. Everything is in unsigned byte order at all times: a range or a batch never sorts, so none costs a pause.
  *
  * Left out: transactions and snapshots across turns (one owner writes, and long reads go in slices), and a bound on
@@ -37,6 +38,7 @@ export {
   type TableChanges,
   type TableName,
   tableNames,
+  type VisitPair,
 } from './contract.ts'
 export { createMemoryBackend, type MemoryBackend, type MemoryBackendOptions } from './memory-backend.ts'
 export { createStore } from './overlay.ts'

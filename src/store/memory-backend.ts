@@ -1,4 +1,11 @@
-import { assert, compareBytes, QuorateError, type SeededRandom } from '../base/index.ts'
+import {
+  assert,
+  compareBytes,
+  copyBytes,
+  emptyBytes,
+  QuorateError,
+  type SeededRandom,
+} from '../base/index.ts'
 import type { Batch, KeyRange, Pair, StoreBackend, TableName } from './contract.ts'
 import { keySizeMax, tableNames } from './contract.ts'
 import { OrderedEntries } from './ordered-entries.ts'
@@ -43,6 +50,13 @@ function openTables(options: MemoryBackendOptions, tables: Tables): MemoryBacken
   let state: 'open' | 'closed' | 'crashed' = 'open'
   let underWay: Work | undefined
   let usedBytes = sizeOf(tables)
+  let peeked: Uint8Array = emptyBytes
+
+  /** What was peeked at is spoiled by the next read, so that nobody relies on it. */
+  const spoil = (): void => {
+    peeked.fill(0xff)
+    peeked = emptyBytes
+  }
 
   const assertOpen = (): void => assert(state === 'open', () => `the store is ${state}`)
 
@@ -63,11 +77,26 @@ function openTables(options: MemoryBackendOptions, tables: Tables): MemoryBacken
   return {
     get(table, key) {
       assertOpen()
+      spoil()
       return tables[table].get(key)?.value
+    },
+    peek(table, key) {
+      assertOpen()
+      spoil()
+      const value = tables[table].get(key)?.value
+      if (value !== undefined) peeked = copyBytes(value)
+      return value === undefined ? undefined : peeked
     },
     range(table, range) {
       assertOpen()
+      spoil()
       return pairsOf(tables[table], range)
+    },
+    scan(table, range, visit) {
+      assertOpen()
+      spoil()
+      for (const { key, value } of pairsOf(tables[table], range)) if (!visit(key, value)) return false
+      return true
     },
     commit(batch) {
       assertOrdered(batch)

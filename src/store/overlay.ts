@@ -1,5 +1,14 @@
 import { assert, compareBytes } from '../base/index.ts'
-import type { Batch, KeyRange, Pair, Store, StoreBackend, TableChanges, TableName } from './contract.ts'
+import type {
+  Batch,
+  KeyRange,
+  Pair,
+  Store,
+  StoreBackend,
+  TableChanges,
+  TableName,
+  VisitPair,
+} from './contract.ts'
 import { keySizeMax, tableNames } from './contract.ts'
 import { type Entry, type EntryCursor, OrderedEntries } from './ordered-entries.ts'
 
@@ -28,19 +37,46 @@ class Overlay implements Store {
   }
 
   get(table: TableName, key: Uint8Array): Uint8Array | undefined {
-    const entry = this.#gathering[table].get(key) ?? this.#out?.[table].get(key)
+    const entry = this.#pendingAt(table, key)
     return entry === undefined ? this.#backend.get(table, key) : entry.value
   }
 
-  *range(table: TableName, range: KeyRange): IterableIterator<Pair> {
+  peek(table: TableName, key: Uint8Array): Uint8Array | undefined {
+    const entry = this.#pendingAt(table, key)
+    return entry === undefined ? this.#backend.peek(table, key) : entry.value
+  }
+
+  range(table: TableName, range: KeyRange): IterableIterator<Pair> {
+    const layers = this.#pendingWithin(table, range)
+    return layers.length === 0 ? this.#backend.range(table, range) : this.#merged(table, range, layers)
+  }
+
+  scan(table: TableName, range: KeyRange, visit: VisitPair): boolean {
+    const layers = this.#pendingWithin(table, range)
+    if (layers.length === 0) return this.#scanBackend(table, range, visit)
+    // What lies before the first pending pair is not merged: nearly all of a table whose keys only grow.
+    const first = isPlain(range) ? firstKey(layers) : undefined
+    if (first !== undefined && !this.#scanBackend(table, { ...range, end: first }, visit)) return false
+    const rest = first === undefined ? range : { ...range, first }
+    for (const { key, value } of this.#merged(table, rest, layers)) if (!visit(key, value)) return false
+    return true
+  }
+
+  #scanBackend(table: TableName, range: KeyRange, visit: VisitPair): boolean {
     const changes = this.#changes
-    const layers = [this.#gathering[table], this.#out?.[table]]
+    const isWhole = this.#backend.scan(table, range, visit)
+    assert(changes === this.#changes, 'the store was written to while a range was read')
+    return isWhole
+  }
+
+  #pendingWithin(table: TableName, range: KeyRange): EntryCursor[] {
+    return [this.#gathering[table], this.#out?.[table]]
       .map((entries) => entries?.cursor(range))
       .filter((cursor) => cursor?.entry !== undefined) as EntryCursor[]
-    if (layers.length === 0) {
-      yield* this.#backend.range(table, range)
-      return
-    }
+  }
+
+  *#merged(table: TableName, range: KeyRange, layers: EntryCursor[]): IterableIterator<Pair> {
+    const changes = this.#changes
     const below = this.#backend.range(table, withoutLimit(range))
     try {
       layers.push(cursorOfPairs(below))
@@ -95,6 +131,10 @@ class Overlay implements Store {
     this.pending.bytes = 0
   }
 
+  #pendingAt(table: TableName, key: Uint8Array): Entry | undefined {
+    return this.#gathering[table].get(key) ?? this.#out?.[table].get(key)
+  }
+
   #set(table: TableName, entry: Entry): void {
     assert(
       entry.key.length > 0 && entry.key.length <= keySizeMax,
@@ -121,6 +161,18 @@ function createLayer(): Layer {
 
 function sizeOf(entry: Entry): number {
   return entry.key.length + (entry.value?.length ?? 0)
+}
+
+function isPlain({ reverse, limit }: KeyRange): boolean {
+  return reverse !== true && limit === undefined
+}
+
+function firstKey(layers: readonly EntryCursor[]): Uint8Array | undefined {
+  let first: Uint8Array | undefined
+  for (const { entry } of layers) {
+    if (entry !== undefined && (first === undefined || compareBytes(entry.key, first) < 0)) first = entry.key
+  }
+  return first
 }
 
 /** How many of the backend's pairs are hidden is not known before, so the limit counts above. */

@@ -8,15 +8,9 @@ import { SeededRandom } from '../../src/base/index.ts'
 import { Arguments } from '../support/arguments.ts'
 import { GrpcClient } from '../support/grpc-client.ts'
 import { bytes, bytesOf, messageOf, messagesOf, numberOf, prefixRange, revisionOf } from '../support/keys.ts'
+import { freePorts } from '../support/ports.ts'
 import { pidListeningAt } from '../support/processes.ts'
-import {
-  freePorts,
-  planCluster,
-  ServerCluster,
-  ServerNode,
-  splitCommand,
-  waitReady,
-} from '../support/servers.ts'
+import { planCluster, ServerCluster, ServerNode, splitCommand, waitReady } from '../support/servers.ts'
 import {
   type Attempt,
   findViolations,

@@ -6,7 +6,8 @@
 import { cpSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { freePorts, type ProcessNode } from '../processes/harness.ts'
+import type { ProcessNode } from '../processes/harness.ts'
+import { freePorts } from '../support/ports.ts'
 import type { History } from './history.ts'
 import { boundaryOf, Interposer } from './interposer.ts'
 import {

@@ -4,15 +4,10 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, rmdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import {
-  eventually,
-  freePorts,
-  type ProcessCluster,
-  type ProcessNode,
-  planCluster,
-} from '../processes/harness.ts'
+import { eventually, type ProcessCluster, type ProcessNode, planCluster } from '../processes/harness.ts'
 import { Writers } from '../processes/writers.ts'
 import { bytes } from '../support/keys.ts'
+import { freePorts } from '../support/ports.ts'
 import { Image } from './image.ts'
 import { type Lab, type SweepResult, verify } from './lab.ts'
 import { Life, NodeEnded, newNode, Refused } from './life.ts'

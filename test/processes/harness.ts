@@ -3,7 +3,6 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
@@ -11,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { MethodName } from '../support/etcd-messages.ts'
 import { type Answer, GrpcClient } from '../support/grpc-client.ts'
 import { bytes } from '../support/keys.ts'
+import { freePorts } from '../support/ports.ts'
 import type { Message } from '../support/protobuf.ts'
 
 /** QUORATE_TREE: the processes run the sources of another tree; the sweeps show with it that they can fail. */
@@ -20,9 +20,6 @@ const readyDeadlineMs = 60_000
 const exitDeadlineMs = 20_000
 const conditionDeadlineMs = 30_000
 const pollMs = 20
-
-/** Below the ports that the kernel hands out to outgoing connections, so that none of those can take one away. */
-const portRange = { first: 23_000, count: 9_000 }
 
 export interface Exit {
   readonly code: number | null
@@ -395,23 +392,6 @@ export function temporaryDirectory(t: Pick<TestContext, 'after'>): string {
     rmSync(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 })
   })
   return directory
-}
-
-export async function freePorts(count: number): Promise<number[]> {
-  const ports = new Set<number>()
-  while (ports.size < count) {
-    const port = portRange.first + Math.floor(Math.random() * portRange.count)
-    if (!ports.has(port) && (await isFree(port))) ports.add(port)
-  }
-  return [...ports]
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer()
-    server.on('error', () => resolve(false))
-    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
-  })
 }
 
 /** The flags of a test come from the test alone. Translated sources are kept: a node starts in half the time. */

@@ -7,8 +7,9 @@ import test, { type TestContext } from 'node:test'
 import { formatId } from '../../src/base/index.ts'
 import { grpcCode } from '../support/grpc-client.ts'
 import { messageOf, messagesOf } from '../support/keys.ts'
+import { freePorts } from '../support/ports.ts'
 import type { Message } from '../support/protobuf.ts'
-import { eventually, freePorts, type ProcessCluster, ProcessNode, planCluster } from './harness.ts'
+import { eventually, type ProcessCluster, ProcessNode, planCluster } from './harness.ts'
 import { Writers } from './writers.ts'
 
 test('a learner joins, catches up and is promoted; a voter joins as one and is promoted by itself; both leave', async (t) => {

@@ -5,7 +5,8 @@ import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import test from 'node:test'
 import { bytes, bytesOf, messagesOf, prefixRange, revisionOf } from '../support/keys.ts'
-import { freePorts, planCluster, runToEnd, temporaryDirectory } from './harness.ts'
+import { freePorts } from '../support/ports.ts'
+import { planCluster, runToEnd, temporaryDirectory } from './harness.ts'
 import { Writers } from './writers.ts'
 
 /** Longer than any machine sleeps: who waits this long waits for what does not come. */

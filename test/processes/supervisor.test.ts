@@ -4,7 +4,8 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
 import { bytes, messagesOf, prefixRange } from '../support/keys.ts'
-import { eventually, freePorts, ProcessNode, Program, runToEnd, temporaryDirectory } from './harness.ts'
+import { freePorts } from '../support/ports.ts'
+import { eventually, ProcessNode, Program, runToEnd, temporaryDirectory } from './harness.ts'
 
 test('three nodes serve, come back when killed, stop together, and keep their data', async (t) => {
   const directory = temporaryDirectory(t)

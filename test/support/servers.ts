@@ -1,12 +1,12 @@
 // Starts and ends real server processes that take etcd's flags: etcd itself, or Quorate.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { GrpcClient } from './grpc-client.ts'
 import { allKeys } from './keys.ts'
+import { freePorts } from './ports.ts'
 import { killTree, pidListeningAt, residentBytes } from './processes.ts'
 
 const readyDeadlineMs = 60_000
@@ -113,7 +113,7 @@ export type ClusterOptions = {
   label: string
   size: number
   extraFlags?: readonly string[]
-  /** Where the nodes live; default: free ports of loopback. */
+  /** Where the nodes live; default: ports of loopback. */
   places?: readonly NodePlace[]
 }
 
@@ -194,25 +194,6 @@ export async function waitReady(endpoint: string, deadlineMs: number, node?: Ser
     await sleep(50)
   }
   throw new Error(`${endpoint} is not ready after ${deadlineMs} ms: ${last}`)
-}
-
-export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from(
-      { length: count },
-      () =>
-        new Promise<ReturnType<typeof createServer>>((resolve) => {
-          const server = createServer()
-          server.listen(0, '127.0.0.1', () => resolve(server))
-        }),
-    ),
-  )
-  const ports = servers.map((server) => {
-    const address = server.address()
-    return typeof address === 'object' && address !== null ? address.port : 0
-  })
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
-  return ports
 }
 
 export function splitCommand(command: string): string[] {
