@@ -117,7 +117,8 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   #isTurnDue = false
 
   // Applying.
-  #committed: Entry[] = []
+  /** In order. A member that comes back from far behind has hundreds of thousands of them. */
+  readonly #committed = new RingQueue<Entry>(Number.MAX_SAFE_INTEGER)
   #appliedEnd: LogEnd
   readonly #members: AppliedMembers
 
@@ -502,10 +503,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     if (ready.configuration !== undefined) this.#members.tellPeers()
     for (const message of ready.messages) this.#send(message)
     for (const operation of ready.storage) this.#store(operation)
-    if (ready.committed.length > 0) {
-      this.#committed =
-        this.#committed.length === 0 ? [...ready.committed] : this.#committed.concat(ready.committed)
-    }
+    for (const entry of ready.committed) this.#committed.push(entry)
     for (const state of ready.readStates) this.#readers.confirmed(state.request, state.index)
     for (const request of ready.readFailures) this.#readers.failed(request)
     // Who asked a leader that is lost, or before there was one, asks the one there is now instead of at the next tick.
@@ -576,22 +574,22 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     const { time, limits } = this.#deps
     const startMs = time.monotonicMs()
     let done = 0
-    while (done < this.#committed.length) {
+    for (let entry = this.#committed.peek(); entry !== undefined; entry = this.#committed.peek()) {
       if (this.#machine.pending.operations >= limits.pendingOperationsMax) break
       if (done > 0 && this.#maybe('apply-slice-short')) break
       if (done % applyClockEvery === applyClockEvery - 1 && time.monotonicMs() - startMs > applySliceMs) break
-      this.#apply(this.#committed[done] as Entry)
+      this.#apply(entry)
+      this.#committed.shift()
       done++
     }
     if (done > 0) {
-      this.#committed = done === this.#committed.length ? [] : this.#committed.slice(done)
       this.#raft.applied(this.#machine.appliedIndex)
       this.#readers.applied(this.#machine.appliedIndex)
       this.#appliedWaiters.wake()
     }
     const hasWork = this.#machine.maintain()
     const isHeld = this.#machine.pending.operations >= limits.pendingOperationsMax
-    if (hasWork || (this.#committed.length > 0 && !isHeld)) this.#schedule()
+    if (hasWork || (this.#committed.size > 0 && !isHeld)) this.#schedule()
     this.#writer.poll()
   }
 
@@ -727,8 +725,16 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   #dropState(): void {
     const { snapshots } = this.#deps
     for (const file of [...snapshots.list()]) snapshots.forget(file)
-    this.#committed = []
+    this.#dropCommitted(Number.POSITIVE_INFINITY)
     this.#raft.stateLost()
+  }
+
+  /** What is committed up to `index` is not applied any more. */
+  #dropCommitted(index: number): void {
+    for (let entry = this.#committed.peek(); entry !== undefined; entry = this.#committed.peek()) {
+      if (entry.index > index) return
+      this.#committed.shift()
+    }
   }
 
   /** From here on the state machine refuses every read, and nothing of it reaches the store. */
@@ -963,7 +969,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       comparison: this.#comparison,
       repair: this.#repair,
       replaced: (end) => {
-        this.#committed = this.#committed.filter((entry) => entry.index > end.index)
+        this.#dropCommitted(end.index)
         this.#appliedEnd = end
       },
       isAwaited: (index) => this.#storage.awaits(index),

@@ -23,7 +23,8 @@ interface Piece {
   limit: number
 }
 
-const chunkBytesMax = 512 * 1024
+/** Room for what a peer is sent at once, so that a read of the log is one read of the disk. */
+const chunkBytesMax = 1024 * 1024 + 64 * 1024
 
 /**
  * Reads durable entries of one group, at least one, and checks every checksum on the way. What has to be read is
