@@ -41,6 +41,11 @@ export class Generator<Name extends ScenarioName> {
     this.begun = begun.promise
   }
 
+  /** Whether it goes on; what has ended tells in `report` how. */
+  get isRunning(): boolean {
+    return Generator.#running.has(this.#child)
+  }
+
   /** Ends every load that a measurement has left behind. */
   static killAll(): void {
     for (const child of Generator.#running) child.kill('SIGKILL')

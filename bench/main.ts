@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { Arguments } from '../test/support/arguments.ts'
 import { GrpcClient } from '../test/support/grpc-client.ts'
 import { type ServerCluster, startCluster } from '../test/support/servers.ts'
+import { measureCatchUp, measureStability } from './cluster-parts.ts'
 import type { Load } from './h2load.ts'
 import { type KeyOperationName, keyOperationNames } from './load/requests.ts'
 import { describeCommit, describeMachine } from './machine.ts'
@@ -45,6 +46,8 @@ const partNames = [
   'watchers',
   'leases',
   'connections',
+  'catch-up',
+  'stability',
 ]
 
 /** Parts that measure a node of their own each time, by the names of their rows. */
@@ -60,15 +63,22 @@ const manyClientsParts: Readonly<
   connections: { '1,000 connections, 10,000 watches': measureConnections },
 }
 
+/** Of the loads of "catch-up" and "stability". */
+const warmUpMs = 2_000
+
 const usage = `npm run bench -- [options]
   --a etcd --b bin/quorate   the two server commands; etcd's flags are appended
+  --sides a,b                which of the two is measured
   --parts ${partNames.join(',')}   (default: all)
   --operations put,range-linearizable,range-serializable,transaction  --loads 1x1,100x1,100x10
   --random-operations ${keyOperationNames.join(',')}
   --rounds 3                 of each measurement; the median counts
   --scale 100                percent of the requests of a load
-  --keys 1000000             of "loaded" and the random parts
+  --keys 1000000             of "loaded", "catch-up", "stability" and the random parts
   --seconds 5                of each load that counts time and not requests, at --scale 100
+  --behind-mib 1024          what the follower of "catch-up" has missed
+  --catch-up-load 100x10     puts meanwhile; one of the loads
+  --minutes 30               of "stability"
   --out bench/results        where the result is stored; "none" stores nothing`
 
 type Measurement = {
@@ -76,14 +86,16 @@ type Measurement = {
   warmUp?: (cluster: ServerCluster) => Promise<unknown>
   measure: (cluster: ServerCluster) => Promise<Sample>
 }
+type Side = 'a' | 'b'
 type Row = { name: string; metric: string; better: 'higher' | 'lower'; a: number; b: number; ratio: number }
 
-/** Of rates more is better; of all other metrics less is. */
-const isHigherBetter = (metric: string): boolean => metric.endsWith('PerSecond')
+/** Of rates, and of shares that were kept, more is better; of all other metrics less is. */
+const isHigherBetter = (metric: string): boolean => metric.includes('PerSecond') || metric.startsWith('share')
 
 async function main(): Promise<void> {
   const options = new Arguments(usage)
   const commands = { a: options.text('a', 'etcd'), b: options.text('b', 'bin/quorate') }
+  const sides = options.list('sides', 'a,b').map(sideOf)
   const parts = options.list('parts', partNames.join(','))
   const wantedOperations = options.list('operations', Object.keys(operations).map(nameOf).join(','))
   const wantedRandomOperations = options
@@ -94,10 +106,13 @@ async function main(): Promise<void> {
   const percent = options.number('scale', 100)
   const keys = options.number('keys', 1_000_000)
   const countedMs = Math.round(options.number('seconds', 5) * 10 * percent)
+  const behindMib = options.number('behind-mib', 1_024)
+  const catchUpLoad = options.text('catch-up-load', '100x10')
+  const minutes = options.number('minutes', 30)
   const out = options.text('out', 'bench/results')
   options.refuseUnknown()
   for (const part of parts) if (!partNames.includes(part)) options.fail(`no part is called ${part}`)
-  const bench = new Bench(commands, rounds)
+  const bench = new Bench(commands, sides, rounds)
   const chosenLoads = wantedLoads.map((name) => loadOf(name, percent))
   const fixed = wantedOperations.map(operationOf).flatMap((operation) =>
     chosenLoads.map(({ name, load }) => ({
@@ -141,6 +156,16 @@ async function main(): Promise<void> {
       await bench.compare(name, (command) => measure(command, { ...manyClientsSizes, countedMs }))
     }
   }
+  if (parts.includes('catch-up')) {
+    const { connections, streams } = loadOf(catchUpLoad, percent).load
+    const sizes = { behindMib, connections, streams, keyCount: keys, warmUpMs, countedMs }
+    const name = `follower ${behindMib} MiB behind, puts ${catchUpLoad}`
+    await bench.compare(name, (command) => measureCatchUp(command, sizes), 1)
+  }
+  if (parts.includes('stability')) {
+    const sizes = { keyCount: keys, warmUpMs, compactEveryMs: 10_000, ms: minutes * 60_000 }
+    await bench.compare(`${minutes} minutes of churn`, (command) => measureStability(command, sizes), 1)
+  }
   if (bench.rows.length === 0) throw new Error('nothing was measured')
   bench.print()
   if (out !== 'none') await store(out, parts, commands, bench)
@@ -148,12 +173,14 @@ async function main(): Promise<void> {
 
 class Bench {
   readonly rows: Row[] = []
-  readonly samples: { name: string; side: 'a' | 'b'; round: number; sample: Sample }[] = []
+  readonly samples: { name: string; side: Side; round: number; sample: Sample }[] = []
   readonly #commands: { a: string; b: string }
+  readonly #sides: readonly Side[]
   readonly #rounds: number
 
-  constructor(commands: { a: string; b: string }, rounds: number) {
+  constructor(commands: { a: string; b: string }, sides: readonly Side[], rounds: number) {
     this.#commands = commands
+    this.#sides = sides
     this.#rounds = rounds
   }
 
@@ -164,12 +191,12 @@ class Bench {
   ): Promise<void> {
     const clusters: { a?: ServerCluster; b?: ServerCluster } = {}
     try {
-      for (const side of ['a', 'b'] as const) {
+      for (const side of this.#sides) {
         clusters[side] = await startCluster(this.#commands[side], { label: `bench-${side}`, size })
         await prepare(started(clusters, side))
       }
       for (const { name, warmUp, measure } of measurements) {
-        for (const side of ['a', 'b'] as const) await warmUp?.(started(clusters, side))
+        for (const side of this.#sides) await warmUp?.(started(clusters, side))
         const nodes = size === 1 ? 'one node' : `${size} nodes`
         await this.#measureRounds(`${nodes}, ${name}`, this.#rounds, (side) =>
           measure(started(clusters, side)),
@@ -193,8 +220,9 @@ class Bench {
     console.log(`\na = ${this.#commands.a}, b = ${this.#commands.b}; medians; ratio above 1: b is better`)
     for (const row of this.rows) {
       const value = (number: number): string => show(number, row.metric).padStart(12)
+      const ratio = Number.isNaN(row.ratio) ? '-' : row.ratio.toFixed(2)
       console.log(
-        `${row.name.padEnd(40)} ${row.metric.padEnd(26)} ${value(row.a)} ${value(row.b)} ${row.ratio.toFixed(2).padStart(7)}`,
+        `${row.name.padEnd(40)} ${row.metric.padEnd(26)} ${value(row.a)} ${value(row.b)} ${ratio.padStart(7)}`,
       )
     }
   }
@@ -203,26 +231,27 @@ class Bench {
   async #measureRounds(
     name: string,
     rounds: number,
-    measure: (side: 'a' | 'b') => Promise<Sample>,
+    measure: (side: Side) => Promise<Sample>,
   ): Promise<void> {
     const taken: { a: Sample[]; b: Sample[] } = { a: [], b: [] }
     for (let round = 0; round < rounds; round++) {
-      for (const side of round % 2 === 0 ? (['a', 'b'] as const) : (['b', 'a'] as const)) {
+      for (const side of round % 2 === 0 ? this.#sides : this.#sides.toReversed()) {
         const sample = await measure(side)
         taken[side].push(sample)
         this.samples.push({ name, side, round, sample })
         console.error(`${name}, ${this.#commands[side]}, round ${round + 1}: ${JSON.stringify(sample)}`)
       }
     }
-    for (const metric of Object.keys(taken.a[0] ?? {})) {
+    for (const metric of Object.keys(taken.a[0] ?? taken.b[0] ?? {})) {
       const [a, b] = [median(taken.a, metric), median(taken.b, metric)]
       const better = isHigherBetter(metric) ? 'higher' : 'lower'
-      this.rows.push({ name, metric, better, a, b, ratio: better === 'higher' ? b / a : a / b })
+      const ratio = a === b ? 1 : better === 'higher' ? b / a : a / b
+      this.rows.push({ name, metric, better, a, b, ratio })
     }
   }
 }
 
-function started(clusters: { a?: ServerCluster; b?: ServerCluster }, side: 'a' | 'b'): ServerCluster {
+function started(clusters: { a?: ServerCluster; b?: ServerCluster }, side: Side): ServerCluster {
   const cluster = clusters[side]
   if (cluster === undefined) throw new Error(`side ${side} is not started`)
   return cluster
@@ -267,6 +296,11 @@ async function versionOf(command: string): Promise<string> {
   }
 }
 
+function sideOf(name: string): Side {
+  if (name !== 'a' && name !== 'b') throw new Error(`no side is called ${name}`)
+  return name
+}
+
 function operationOf(name: string): OperationName {
   const found = Object.keys(operations).find((operation) => nameOf(operation) === name)
   if (found === undefined) throw new Error(`no operation is called ${name}`)
@@ -305,6 +339,7 @@ function median(samples: readonly Sample[], metric: string): number {
 }
 
 function show(value: number, metric: string): string {
+  if (Number.isNaN(value)) return '-'
   if (!/^bytes|Bytes$/.test(metric)) return value >= 100 ? String(Math.round(value)) : value.toFixed(2)
   const isSmall = value < 1024 * 1024
   return isSmall ? `${(value / 1024).toFixed(1)} KiB` : `${(value / 1024 / 1024).toFixed(1)} MiB`

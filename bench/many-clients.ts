@@ -41,7 +41,8 @@ const bigRange = { valueBytes: 1_024, connections: 2 }
 const valueBytes = 256
 /** Slow beside what a node can do: two requests every 5 ms at most, so that the probe measures the others. */
 const probesPerSecond = 200
-const loadUntilStopped = 3_600_000
+/** Milliseconds: longer than any measurement. */
+export const loadUntilStopped = 3_600_000
 
 /** The whole of many large keys, again and again by two clients; meanwhile the small gets of another. */
 export async function measureBigRange(command: string, sizes: ManyClientsSizes): Promise<Sample> {
@@ -181,7 +182,8 @@ async function probeFor(node: ServerNode, ms: number, puts: boolean): Promise<Pr
   return await probe.stop()
 }
 
-function probeSample({ gets, puts, lateMaxMs }: ProbeReport): Sample {
+function probeSample({ gets, puts, statuses, lateMaxMs }: ProbeReport): Sample {
+  requireOnlySuccess(statuses)
   const getSample = { otherGetsP99Ms: gets.p99Ms, otherGetsMaxMs: gets.maxMs }
   const putSample = puts.count > 0 ? { otherPutsP99Ms: puts.p99Ms, otherPutsMaxMs: puts.maxMs } : {}
   return { ...getSample, ...putSample, otherLateMaxMs: lateMaxMs }
@@ -192,7 +194,7 @@ function watchersPlan(node: ServerNode, sizes: ManyClientsSizes) {
   return { ...targetOf(node), connections, watchesPerConnection, valueBytes, warmUpMs, countedMs }
 }
 
-function requireOnlySuccess(statuses: Readonly<Record<string, number>>): void {
+export function requireOnlySuccess(statuses: Readonly<Record<string, number>>): void {
   if (Object.keys(statuses).some((status) => status !== '0')) throw new Error(JSON.stringify(statuses))
 }
 

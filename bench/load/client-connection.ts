@@ -146,9 +146,7 @@ export class ClientConnection {
     if (type === frameType.headers) {
       const expected = frameFlag.endHeaders | (flags & frameFlag.endStream)
       if (flags !== expected) throw new Error(`headers with flags ${flags} are beyond this client`)
-      // No Buffer: the decoder keeps a slice of it, and a slice of a Buffer is no copy.
-      const block = new Uint8Array(bytes.buffer, bytes.byteOffset + at, end - at)
-      const list = this.#decoder.decode(block.subarray(frameHeaderBytes))
+      const list = this.#decoder.decode(bytes.subarray(at + frameHeaderBytes, end))
       if ((flags & frameFlag.endStream) !== 0) {
         this.#options.ended(stream, fieldOf(list, 'grpc-status') ?? 'no status', nowMs)
       }

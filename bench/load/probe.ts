@@ -13,9 +13,18 @@ export interface ProbePlan extends Target {
   readonly puts: boolean
 }
 
+export interface ProbedReport extends Latencies {
+  /** All answers, refusals too. */
+  readonly count: number
+  /** The longest time without an answer of status 0. */
+  readonly gapMaxMs: number
+}
+
 export interface ProbeReport {
-  readonly gets: Latencies & { readonly count: number }
-  readonly puts: Latencies & { readonly count: number }
+  readonly gets: ProbedReport
+  readonly puts: ProbedReport
+  /** Every answer by its gRPC status. A get that does not find the key is an error of the run. */
+  readonly statuses: { readonly [status: string]: number }
   /** By how much the latest request left after its time: this process waited for a processor, not for the server. */
   readonly lateMaxMs: number
 }
@@ -26,7 +35,13 @@ const valueBytes = 64
 /** Another client: small requests at a fixed slow rate, until it is stopped. Gets and puts have a connection each. */
 export async function runProbe(plan: ProbePlan, control: LoadControl): Promise<ProbeReport> {
   const failure = Promise.withResolvers<never>()
-  const kinds = (['range', 'put'] as const).map((method) => new ProbedCall(plan, method, failure.reject))
+  const statuses: { [status: string]: number } = {}
+  const answered = (status: string): void => {
+    statuses[status] = (statuses[status] ?? 0) + 1
+  }
+  const kinds = (['range', 'put'] as const).map(
+    (method) => new ProbedCall(plan, method, { answered, failed: failure.reject }),
+  )
   const [gets, puts] = kinds as [ProbedCall, ProbedCall]
   const sent = plan.puts ? [gets, puts] : [gets]
   let lateMaxMs = 0
@@ -45,11 +60,16 @@ export async function runProbe(plan: ProbePlan, control: LoadControl): Promise<P
       for (const call of sent) call.send()
     }
     await Promise.race([Promise.all(kinds.map((call) => call.allAnswered())), failure.promise])
-    return { gets: gets.report(), puts: puts.report(), lateMaxMs }
+    return { gets: gets.report(), puts: puts.report(), statuses, lateMaxMs }
   } finally {
     failure.promise.catch(() => undefined)
     for (const call of kinds) call.destroy()
   }
+}
+
+interface ProbedCallHandlers {
+  answered(status: string): void
+  failed(error: unknown): void
 }
 
 class ProbedCall {
@@ -57,14 +77,16 @@ class ProbedCall {
   readonly #connection: CallConnection
   readonly #body: Uint8Array
   readonly #latencies = new LatencyHistogram()
-  readonly #failed: (error: unknown) => void
+  readonly #handlers: ProbedCallHandlers
+  #succeededMs = Number.POSITIVE_INFINITY
+  #gapMaxMs = 0
   #underWay = 0
   #idle: (() => void) | undefined
 
-  constructor(plan: ProbePlan, method: 'range' | 'put', failed: (error: unknown) => void) {
+  constructor(plan: ProbePlan, method: 'range' | 'put', handlers: ProbedCallHandlers) {
     this.#method = method
-    this.#failed = failed
-    this.#connection = new CallConnection(plan.host, plan.port, failed)
+    this.#handlers = handlers
+    this.#connection = new CallConnection(plan.host, plan.port, handlers.failed)
     const key = bytes('/probe')
     const message = method === 'put' ? { key, value: Buffer.alloc(valueBytes, 'p') } : { key }
     this.#body = encode(message, methods[method].request)
@@ -74,6 +96,7 @@ class ProbedCall {
   async first(): Promise<void> {
     await this.#connection.ready()
     await new Promise<void>((resolve) => this.#request(() => resolve()))
+    this.#succeededMs = performance.now()
   }
 
   send(): void {
@@ -92,8 +115,9 @@ class ProbedCall {
     )
   }
 
-  report(): Latencies & { count: number } {
-    return { ...this.#latencies.latencies(), count: this.#latencies.count }
+  report(): ProbedReport {
+    const gapMaxMs = Math.max(this.#gapMaxMs, performance.now() - this.#succeededMs)
+    return { ...this.#latencies.latencies(), count: this.#latencies.count, gapMaxMs }
   }
 
   destroy(): void {
@@ -109,14 +133,20 @@ class ProbedCall {
       },
       ended: (status, nowMs) => {
         this.#underWay--
-        if (status !== '0') this.#failed(new Error(`${this.#method} of the probe: status ${status}`))
-        else if (this.#method === 'range' && size < valueBytes) {
-          this.#failed(new Error('the key of the probe is not there'))
-        }
+        this.#handlers.answered(status)
+        if (status === '0') this.#succeeded(size, nowMs)
         answered(nowMs)
         if (this.#underWay === 0) this.#idle?.()
       },
     })
     call.sendLast(this.#body)
+  }
+
+  #succeeded(answerBytes: number, nowMs: number): void {
+    if (this.#method === 'range' && answerBytes < valueBytes) {
+      this.#handlers.failed(new Error('the key of the probe is not there'))
+    }
+    this.#gapMaxMs = Math.max(this.#gapMaxMs, nowMs - this.#succeededMs)
+    this.#succeededMs = nowMs
   }
 }

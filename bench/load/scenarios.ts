@@ -1,3 +1,4 @@
+import { type ChurnPlan, type ChurnReport, runChurn } from './churn.ts'
 import type { LoadControl } from './control.ts'
 import { type IdleWatchesPlan, runIdleWatches } from './idle-watches.ts'
 import {
@@ -19,6 +20,7 @@ export interface Scenarios {
   watchers: { plan: WatchersPlan; report: WatchersReport }
   keepAlives: { plan: KeepAlivesPlan; report: KeepAlivesReport }
   expiry: { plan: LeasesPlan; report: ExpiryReport }
+  churn: { plan: ChurnPlan; report: ChurnReport }
   idleWatches: { plan: IdleWatchesPlan; report: { events: number } }
 }
 export type ScenarioName = keyof Scenarios
@@ -34,5 +36,6 @@ export const scenarios: {
   watchers: runWatchers,
   keepAlives: runKeepAlives,
   expiry: runExpiry,
+  churn: runChurn,
   idleWatches: runIdleWatches,
 }

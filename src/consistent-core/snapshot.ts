@@ -112,12 +112,13 @@ export class SnapshotReader {
     // Most snapshots are nearly all versions, which never change: nobody looks for their old bytes.
     const mayChange = table !== 'revisions'
     let rows = 0
-    for (const { key, value } of this.#tables.range(table, range)) {
+    const isOver = this.#tables.scan(table, range, (key, value) => {
       if (!mayChange || !this.#before.has(rowName(table, key))) this.#item(kind, key, value)
-      if (++rows < rowsPerSlice && this.#out.size - this.#sent < chunkSize) continue
+      if (++rows < rowsPerSlice && this.#out.size - this.#sent < chunkSize) return true
       this.#next = after(key)
-      return rows
-    }
+      return false
+    })
+    if (!isOver) return rows
     this.#sections.shift()
     this.#next = undefined
     return rows

@@ -12,10 +12,14 @@ const lingerMs = 1_000
 /** What a socket reads at once. The library under Node goes on up to 32 times while each is whole: 2 MiB of one client. */
 const wholeReadBytes = 64 * 1024
 
+/** Connections that send without a pause and are read in one turn of the loop. */
+const restedPerTurn = 8
+
 export interface OwnSessionContext {
   readonly calls: Calls
   readonly limits: Http2Limits
   readonly flushes: FlushQueue
+  readonly rests: RestQueue
   readonly backlog: Backlog
   readonly time: Time
   readonly logger: Logger
@@ -41,6 +45,38 @@ export class FlushQueue {
   }
 }
 
+interface Resting {
+  resume(): void
+}
+
+/** Connections of a server that sent more than one read takes: they go on in turn, a few in each turn of the loop. */
+export class RestQueue {
+  readonly #resting = new Set<Resting>()
+  #isScheduled = false
+
+  add(session: Resting): void {
+    this.#resting.add(session)
+    this.#schedule()
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled || this.#resting.size === 0) return
+    this.#isScheduled = true
+    setImmediate(() => this.#run())
+  }
+
+  #run(): void {
+    this.#isScheduled = false
+    let left = restedPerTurn
+    for (const session of this.#resting) {
+      if (left-- === 0) break
+      this.#resting.delete(session)
+      session.resume()
+    }
+    this.#schedule()
+  }
+}
+
 /** HTTP/2 of our own on one socket, which has been read up to and without `received`. */
 export class OwnSession implements Session, GrpcTransport, Backlogged {
   readonly #socket: Socket
@@ -62,11 +98,11 @@ export class OwnSession implements Session, GrpcTransport, Backlogged {
     socket.on('drain', () => {
       this.#isBlocked = false
       this.#connection.drained()
-      this.#resume()
+      this.resume()
     })
     socket.on('close', () => this.#connection.lost())
     this.#receive(received)
-    this.#resume()
+    this.resume()
   }
 
   get isEstablished(): boolean {
@@ -174,10 +210,11 @@ export class OwnSession implements Session, GrpcTransport, Backlogged {
   /** More has come than one read takes: the other connections have their turn before it. */
   #rest(): void {
     this.#socket.pause()
-    setImmediate(() => this.#resume())
+    this.#context.rests.add(this)
   }
 
-  #resume(): void {
+  /** Reads on, unless there is a reason not to. */
+  resume(): void {
     if (!this.#isUnread && !this.#isLingering) this.#socket.resume()
   }
 }

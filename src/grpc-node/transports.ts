@@ -6,7 +6,7 @@ import { Backlog } from './backlog.ts'
 import type { ConnectionContext } from './client-connection.ts'
 import type { GrpcLimits } from './limits.ts'
 import { NodeSession } from './node-session.ts'
-import { FlushQueue, OwnSession } from './own-session.ts'
+import { FlushQueue, OwnSession, RestQueue } from './own-session.ts'
 
 /** Who speaks HTTP/2 with the clients of a server. */
 type StartSession = ConnectionContext['startSession']
@@ -23,6 +23,7 @@ export function ownTransport({ calls, time, logger }: TransportContext, limits: 
     calls,
     limits: http2LimitsOf(limits),
     flushes: new FlushQueue(),
+    rests: new RestQueue(),
     backlog: new Backlog(limits.waitingBytesMax),
     time,
     logger,

@@ -39,6 +39,7 @@ import type {
   Member,
   Proposed,
 } from './contract.ts'
+import { DiskWatch } from './disk-watch.ts'
 import { Duties } from './duties.ts'
 import { decodeEnvelope, type Incarnation } from './envelope.ts'
 import { MemberChanges } from './member-changes.ts'
@@ -122,6 +123,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
 
   // Disk.
   readonly #storage: StorageQueue
+  readonly #diskWatch: DiskWatch
   readonly #flusher: StoreFlusher<Result>
 
   // Whoever waits.
@@ -141,10 +143,6 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   readonly #install: SnapshotInstall<Result>
   readonly #offers: SnapshotOffers
 
-  /** Ticks for which the disk has not answered while another member had what it was to store. */
-  #ticksBehind = 0
-  /** It was so for an election timeout. */
-  #isDiskBehind = false
   #lastTickMs: number
   #lastRole: { readonly role: Role; readonly term: number }
   #ticker: Timer | undefined
@@ -159,6 +157,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#inbox = new RingQueue(limits.inboxMax)
     this.#appliedEnd = deps.applied
     this.#storage = this.#newStorageQueue()
+    this.#diskWatch = new DiskWatch({ raft: this.#raft, storage: this.#storage, limits, logger: deps.logger })
     this.#flusher = this.#newStoreFlusher()
     this.#members = this.#newAppliedMembers()
     this.#proposals = this.#newProposals()
@@ -364,7 +363,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
         ...(this.#comparison.problem === undefined ? [] : [this.#comparison.problem]),
         ...(this.#repair.isLost ? [`CORRUPT: ${stateLostText}`] : []),
         ...(this.#isDiskFull ? ['the disk is full'] : []),
-        ...(this.#isDiskBehind ? ['the disk does not answer'] : []),
+        ...(this.#diskWatch.isBehind ? ['the disk does not answer'] : []),
         ...(raft.leader === noNode ? ['no leader'] : []),
       ],
     }
@@ -650,8 +649,8 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     this.#questions.tick(nowMs)
     this.#appliedWaiters.tick(nowMs)
     this.#storage.tick()
-    this.#watchDisk()
-    const mayLead = !this.#isDiskFull && !this.#isDiskBehind && !this.#repair.isLost
+    this.#diskWatch.tick()
+    const mayLead = !this.#isDiskFull && !this.#diskWatch.isBehind && !this.#repair.isLost
     if (!mayLead && this.#raft.role === 'leader') this.#raft.resign()
     this.#transfer.tick()
     this.#comparison.tick()
@@ -679,23 +678,6 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   /** The leadership goes with the next tick, and again with each until somebody has taken it. */
   #diskFullChanged(isFull: boolean): void {
     this.#deps.logger.log(isFull ? 'error' : 'info', isFull ? 'disk-full' : 'disk-has-space', {})
-  }
-
-  /**
-   * A write that does not come back, while another member has stored what it carries: this member answers nothing any
-   * more, and as a leader it would hold up everyone who asks it, and whoever needs entries that only its disk has. Where
-   * the others are as slow, nobody leads better.
-   */
-  #watchDisk(): void {
-    const { limits, logger } = this.#deps
-    const { commitIndex, durableIndex } = this.#raft
-    const stored = Math.max(commitIndex, ...[...this.#raft.progress().values()].map(({ match }) => match))
-    const isWaiting = this.#storage.ticksUnderWay > 0 && stored > durableIndex
-    this.#ticksBehind = isWaiting ? Math.min(this.#ticksBehind + 1, this.#storage.ticksUnderWay) : 0
-    const isBehind = this.#ticksBehind >= limits.electionTicks
-    if (isBehind === this.#isDiskBehind) return
-    this.#isDiskBehind = isBehind
-    logger.log(isBehind ? 'error' : 'info', isBehind ? 'disk-hung' : 'disk-answers', { stored, durableIndex })
   }
 
   get #isDiskFull(): boolean {

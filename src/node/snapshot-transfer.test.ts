@@ -115,6 +115,38 @@ test('a snapshot arrives whole, and both sides hear of it once', async () => {
   )
 })
 
+test('parts leave in the order in which they were asked for, whichever is read first', async () => {
+  const { nodes, leader } = await createCluster()
+  const file = await leader.save(100)
+  const reads: (() => void)[] = []
+  const positions: number[] = []
+  const transfer = new SnapshotTransfer({
+    ...{ time: nodes.time, logger: silentLogger, maybe: never },
+    snapshots: {
+      ...leader.snapshots,
+      list: () => [file],
+      readPart: (_, position) =>
+        new Promise((resolve) => reads.push(() => resolve(new Uint8Array(position + 1)))),
+    },
+    send: (_, message) => {
+      if (message.kind === 'snapshotPart') positions.push(message.position)
+      return true
+    },
+    sent: () => undefined,
+    received: () => assert.fail(),
+    failed: (error) => assert.fail(String(error)),
+  })
+  const served = [0, 1, 2].map((position) =>
+    transfer.serve(2n, { end: file.mark.end, position, bytesMax: 1 }),
+  )
+  for (const read of reads.toReversed()) {
+    read()
+    await settled()
+  }
+  await Promise.all(served)
+  assert.deepEqual(positions, [0, 1, 2])
+})
+
 test('the log behind a delivered snapshot is needed until the peer has passed a later one, is lost, or is too slow', async () => {
   const { nodes, leader, follower } = await createCluster()
   const file = await leader.save(100)

@@ -21,13 +21,20 @@ export interface SnapshotTransferOptions {
   failed(error: unknown): void
 }
 
-const partBytesMax = 64 * 1024
-const windowParts = 4
+const partBytesMax = 256 * 1024
+/** As much may be under way as a leader sends in a few appends: a busy one answers late. */
+const windowParts = 16
 const stalledMs = 1_000
 /** A peer that asks for nothing for so long has given up. */
 const abandonedMs = 10_000
 /** So long the log waits for a peer to install what it was sent and to catch up: a slower one needs the next snapshot. */
 const catchUpMs = 60_000
+
+interface PartRequest {
+  readonly end: LogEnd
+  readonly position: number
+  readonly bytesMax: number
+}
 
 interface Pull {
   readonly from: NodeId
@@ -48,6 +55,8 @@ export class SnapshotTransfer {
   /** Announced to peers and not finished. */
   readonly #offers = new Map<NodeId, { readonly end: LogEnd; lastAskedMs: number }>()
 
+  /** The last answer to each peer. */
+  readonly #answers = new Map<NodeId, Promise<void>>()
   /** What each peer was sent to the last byte. */
   readonly #delivered = new Map<NodeId, LogEnd>()
   /** Those that install what they were sent, or go on behind it. */
@@ -121,8 +130,17 @@ export class SnapshotTransfer {
       })
   }
 
-  /** The sender's side: answers with the bytes asked for, or says that the snapshot is not there any more. */
-  async serve(to: NodeId, request: { end: LogEnd; position: number; bytesMax: number }): Promise<void> {
+  /**
+   * The sender's side: answers with the bytes asked for, or says that the snapshot is not there any more. All that a peer
+   * asks for is read at once and answered in the order in which it asked, as it takes the parts in no other.
+   */
+  async serve(to: NodeId, request: PartRequest): Promise<void> {
+    const answer = this.#answer(to, request, this.#answers.get(to))
+    this.#answers.set(to, answer)
+    await answer
+  }
+
+  async #answer(to: NodeId, request: PartRequest, before: Promise<void> | undefined): Promise<void> {
     const { snapshots, send, time, maybe } = this.#options
     const offer = this.#offers.get(to)
     if (offer !== undefined) offer.lastAskedMs = time.monotonicMs()
@@ -135,6 +153,7 @@ export class SnapshotTransfer {
     try {
       const bytesMax = maybe('snapshot-part-short') ? 1 : partBytesMax
       const bytes = await snapshots.readPart(file, request.position, Math.min(request.bytesMax, bytesMax))
+      await before
       const { end, position } = request
       send(to, { kind: 'snapshotPart', end, position, sizeBytes: file.sizeBytes, bytes })
       if (position + bytes.length < file.sizeBytes) return

@@ -108,9 +108,17 @@ function checkRange(store: Store, model: Model, table: TableName, range: KeyRang
   for (const { key, value } of store.range(table, range))
     pairs.push(`${hexFromBytes(key)}=${hexFromBytes(value)}`)
   assertSame(pairs, expected, `step ${step}: ${table} ${describeRange(range)}`)
-  const visited: string[] = []
-  store.scan(table, range, (key, value) => visited.push(`${hexFromBytes(key)}=${hexFromBytes(value)}`) > 0)
-  assertSame(visited, expected, `step ${step}: scan of ${table} ${describeRange(range)}`)
+  for (const stopAfter of [Number.POSITIVE_INFINITY, 1 + (expected.length >> 1)]) {
+    const visited: string[] = []
+    const isWhole = store.scan(
+      table,
+      range,
+      (key, value) => visited.push(`${hexFromBytes(key)}=${hexFromBytes(value)}`) < stopAfter,
+    )
+    const what = `step ${step}: scan of ${table} ${describeRange(range)}`
+    assertSame(visited, expected.slice(0, stopAfter), what)
+    assert(isWhole === expected.length < stopAfter, `${what} says whether it was ended`)
+  }
 }
 
 /** Short keys over few letters, so that puts, removals and bounds meet often; some share a long prefix. */

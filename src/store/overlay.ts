@@ -53,10 +53,16 @@ class Overlay implements Store {
 
   scan(table: TableName, range: KeyRange, visit: VisitPair): boolean {
     const layers = this.#pendingWithin(table, range)
-    if (layers.length > 0) {
-      for (const { key, value } of this.#merged(table, range, layers)) if (!visit(key, value)) return false
-      return true
-    }
+    if (layers.length === 0) return this.#scanBackend(table, range, visit)
+    // What lies before the first pending pair is not merged: nearly all of a table whose keys only grow.
+    const first = isPlain(range) ? firstKey(layers) : undefined
+    if (first !== undefined && !this.#scanBackend(table, { ...range, end: first }, visit)) return false
+    const rest = first === undefined ? range : { ...range, first }
+    for (const { key, value } of this.#merged(table, rest, layers)) if (!visit(key, value)) return false
+    return true
+  }
+
+  #scanBackend(table: TableName, range: KeyRange, visit: VisitPair): boolean {
     const changes = this.#changes
     const isWhole = this.#backend.scan(table, range, visit)
     assert(changes === this.#changes, 'the store was written to while a range was read')
@@ -155,6 +161,18 @@ function createLayer(): Layer {
 
 function sizeOf(entry: Entry): number {
   return entry.key.length + (entry.value?.length ?? 0)
+}
+
+function isPlain({ reverse, limit }: KeyRange): boolean {
+  return reverse !== true && limit === undefined
+}
+
+function firstKey(layers: readonly EntryCursor[]): Uint8Array | undefined {
+  let first: Uint8Array | undefined
+  for (const { entry } of layers) {
+    if (entry !== undefined && (first === undefined || compareBytes(entry.key, first) < 0)) first = entry.key
+  }
+  return first
 }
 
 /** How many of the backend's pairs are hidden is not known before, so the limit counts above. */

@@ -10,6 +10,8 @@ export interface Extent {
   readonly sequence: number
   readonly start: number
   end: number
+  /** In the segment of the extent before, which ends because it was large enough: nothing between them was cut. */
+  readonly isContinued: boolean
 }
 
 const logStart: LogEnd = { index: 0, term: 0, chain: 0 }
@@ -49,16 +51,12 @@ export class GroupLog {
     this.#end = { index: entry.index, term: entry.term, chain: entry.chain }
     const { sequence, start, size } = place
     const last = this.#extents.at(-1)
-    if (
-      this.#isExtentOpen &&
-      last !== undefined &&
-      last.sequence === sequence &&
-      start - last.start < extentBytesMax
-    ) {
+    const isContinued = this.#isExtentOpen && last?.sequence === sequence
+    if (isContinued && last !== undefined && start - last.start < extentBytesMax) {
       last.end = start + size
       return
     }
-    this.#extents.push({ firstIndex: entry.index, sequence, start, end: start + size })
+    this.#extents.push({ firstIndex: entry.index, sequence, start, end: start + size, isContinued })
     this.#isExtentOpen = true
   }
 

@@ -12,15 +12,18 @@ export interface EntryRange {
   readonly bytesMax: number
 }
 
-/** An extent as it was when the read began, with the first index that is not its any more. */
+/**
+ * An extent as it was when the read began, with those that continue it: a read a chunk, not one an extent. With the first
+ * index that is not its any more.
+ */
 interface Piece {
   readonly segment: Segment
   readonly extent: Extent
-  readonly end: number
-  readonly limit: number
+  end: number
+  limit: number
 }
 
-const chunkBytesMax = 256 * 1024
+const chunkBytesMax = 512 * 1024
 
 /**
  * Reads durable entries of one group, at least one, and checks every checksum on the way. What has to be read is
@@ -78,12 +81,19 @@ function planPieces(
   const { segments } = segmentedLog
   const oldest = present(segments[0], 'there is a segment').sequence
   const extents = group.extentsFor(range.first, range.end)
-  return extents.map((extent, slot) => ({
-    extent,
-    segment: present(segments[extent.sequence - oldest], 'segments with live entries are kept'),
-    end: Math.min(range.end, extents[slot + 1]?.firstIndex ?? range.end),
-    limit: extent.end,
-  }))
+  const pieces: Piece[] = []
+  for (const [slot, extent] of extents.entries()) {
+    const end = Math.min(range.end, extents[slot + 1]?.firstIndex ?? range.end)
+    const last = pieces.at(-1)
+    if (last !== undefined && extent.isContinued) {
+      last.end = end
+      last.limit = extent.end
+      continue
+    }
+    const segment = present(segments[extent.sequence - oldest], 'segments with live entries are kept')
+    pieces.push({ segment, extent, end, limit: extent.end })
+  }
+  return pieces
 }
 
 async function openSegment(

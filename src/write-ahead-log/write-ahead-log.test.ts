@@ -121,6 +121,29 @@ test('a read gives at least one entry, then up to the bytes, and names what is n
   assert.deepEqual((await log.read(0, 8, 9, 10)).previous, endOf(writer.entries.slice(0, 7)))
 })
 
+test('a read from far back takes few reads of the disk, however the log was written', async () => {
+  const disk = createDisk().mount()
+  let reads = 0
+  const counting: Disk = {
+    ...disk,
+    open: async (path, options) => {
+      const file = await disk.open(path, options)
+      const read: DiskFile['read'] = (position, target) => {
+        reads++
+        return file.read(position, target)
+      }
+      return { ...file, read }
+    },
+  }
+  const log = await open(counting, { segmentBytesMax: 4 * 1024 * 1024 })
+  const writer = new Writer(log)
+  for (let i = 0; i < 150; i++) await writer.append(10, { size: 1_000 })
+  reads = 0
+  const { entries } = await log.read(0, 200, 1_500, 1024 * 1024)
+  assert.deepEqual(entries, writer.entries.slice(199, 199 + entries.length))
+  assert.ok(entries.length > 900 && reads <= 4, `${reads} reads for ${entries.length} entries`)
+})
+
 test('an entry larger than a segment gets a segment of its own size', async () => {
   const disk = createDisk()
   const log = await open(disk.mount(), tiny)

@@ -79,6 +79,9 @@ export async function watch(
   const probe = await good
     .stop()
     .catch((error: unknown) => void problems.push(`a good client: ${String(error)}`))
+  for (const [status, count] of Object.entries(probe?.statuses ?? {})) {
+    if (status !== '0') problems.push(`${count} answers of status ${status} to good clients`)
+  }
   problems.push(...meanwhile.problems, ...Object.values(attacks).flatMap((report) => report.problems))
   if (residentBytesMax > residentBytesCap)
     problems.push(`resident memory of ${mebibytes(residentBytesMax)} MiB`)

@@ -84,8 +84,10 @@ test('a load in a process of its own, and the probe beside it, end when they are
   await load.begun
   const probe = new Generator('probe', { ...target, perSecond: 200, puts: true })
   await probe.begun
-  const { gets, puts } = await probe.stop()
+  const { gets, puts, statuses: probed } = await probe.stop()
+  assert.deepEqual(Object.keys(probed), ['0'])
   assert.ok(gets.count > 0 && gets.count === puts.count && gets.maxMs >= gets.p50Ms * (31 / 32))
+  assert.ok(gets.gapMaxMs > 0 && puts.gapMaxMs >= 1_000 / 200)
   const { statuses, answers } = await load.stop()
   assert.ok(Object.keys(statuses).join() === '0' && answers > 0)
   const failing = new Generator('probe', { ...target, port: 1, perSecond: 1, puts: false })

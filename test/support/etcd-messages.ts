@@ -147,6 +147,7 @@ export type MethodName =
   | 'moveLeader'
   | 'status'
   | 'hashKv'
+  | 'snapshot'
 
 export const methods: Readonly<Record<MethodName, Method>> = {
   range: method('KV/Range', rangeRequest, rangeResponse),
@@ -270,6 +271,15 @@ export const methods: Readonly<Record<MethodName, Method>> = {
       hash: [2, 'uint32'],
       compact_revision: [3, 'int64'],
       hash_revision: [4, 'int64'],
+    }),
+  ),
+  snapshot: method(
+    'Maintenance/Snapshot',
+    empty,
+    schema('SnapshotResponse', {
+      header: [1, responseHeader],
+      remaining_bytes: [2, 'uint64'],
+      blob: [3, 'bytes'],
     }),
   ),
 }
