@@ -122,6 +122,28 @@ test('what was saved is listed newest first, survives a power cut, and comes bac
   assert.equal(disk.openFiles, 0)
 })
 
+test('whoever writes a snapshot lets others have their turn once a millisecond has gone', async () => {
+  const disk = createDisk()
+  const time = createTime()
+  let turns = 0
+  const counting: Time = {
+    ...time,
+    monotonicMs: () => time.now,
+    yieldTurn: () => {
+      turns++
+      return time.yieldTurn()
+    },
+  }
+  const store = await open(disk.mount(), { time: counting })
+  turns = 0
+  let left = 12
+  await store.save(markAt(1), () => {
+    time.now += 0.5
+    return left-- > 0 ? new Uint8Array(100) : undefined
+  })
+  assert.equal(turns, 6)
+})
+
 test('a snapshot may be empty, and one that is here already is not written again', async () => {
   const disk = createDisk()
   const store = await open(disk)
