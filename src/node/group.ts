@@ -11,7 +11,7 @@ import {
 } from '../base/index.ts'
 import { type Logger, type Maybe, never, type Time, type Timer } from '../io/index.ts'
 import {
-  checkMessage,
+  checkLeaving,
   createRaft,
   type Entry,
   entryKind,
@@ -526,18 +526,12 @@ export class ReplicatedGroup<Result> implements Group<Result> {
 
   /** What raft wanted durable is: what it may only say from now on is said. */
   #storeCompleted(operation: StorageOperation): void {
-    this.#raft.storageCompleted(operation.sequence)
-    for (const message of operation.after) this.#send(message)
+    for (const message of this.#raft.storageCompleted(operation.sequence)) this.#send(message)
   }
 
-  /**
-   * What leaves says only what the disk has: the last place at which a vote or an acknowledgement can be held back. An answer
-   * of an earlier term may leave when its entries are about to be cut: whoever led that term can decide nothing with it, as
-   * a majority has left it.
-   */
+  /** The last place at which a vote or an acknowledgement that the disk does not have can be held back. */
   #send(message: Message): void {
-    const { term, durableState: hardState, durableIndex: index } = this.#raft
-    if (message.term === term) checkMessage(message, { hardState, end: { index } })
+    checkLeaving(message, this.#raft)
     this.#deps.send(message.to, message)
   }
 

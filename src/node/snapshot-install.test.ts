@@ -97,7 +97,7 @@ async function createInstall(random: SeededRandom) {
   const install = new SnapshotInstall<Applied>(options)
   const { end } = markAt(index)
   const hardState = { term: 1, vote: 0n, commit: index }
-  const part = { snapshot: markAt(index), end, hardState: keepsLog ? undefined : hardState, after: [] }
+  const part = { snapshot: markAt(index), end, hardState: keepsLog ? undefined : hardState }
   const operation: InstallOperation = { kind: 'install', sequence: 1, keepsLog, ...part }
   return { install, operation, machine, snapshots, backend, told, awaited, indexes, isStopped }
 }

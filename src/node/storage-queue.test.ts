@@ -16,7 +16,6 @@ const write = (sequence: number): WriteOperation => ({
   truncateAfter: undefined,
   entries: [],
   end,
-  after: [],
 })
 const install = (sequence: number): InstallOperation => ({
   kind: 'install',
@@ -29,7 +28,6 @@ const install = (sequence: number): InstallOperation => ({
     configurationIndex: 0,
   },
   end,
-  after: [],
 })
 
 /** A queue over a log whose writes the test ends by hand. `log` says what happened, writes by their term. */

@@ -87,7 +87,8 @@ export interface RaftNode extends RaftView {
   transferLeadership(to: NodeId): ProposeResult
   /** This node asks to give up leadership (shutdown, full disk): transfers to the most caught-up voter. */
   resign(): void
-  storageCompleted(sequence: number): void
+  /** The operation is durable, and all before it. Gives the messages that waited for that: they may leave now. */
+  storageCompleted(sequence: number): readonly Message[]
   /** Answer to a LogRead. Empty `entries`: the log no longer has them, the peer needs a snapshot. */
   entriesRead(read: { to: NodeId; entries: readonly Entry[]; previous: LogEnd | undefined }): void
   /** A snapshot announced by `installSnapshot` is complete and checked on this node. */

@@ -57,7 +57,7 @@ export type {
   RaftRestore,
   RaftView,
 } from './contract.ts'
-export { checkMessage, Past } from './invariants.ts'
+export { checkLeaving, Past } from './invariants.ts'
 export { createRaft } from './node.ts'
 export {
   type AppendRequest,

@@ -163,6 +163,15 @@ export function checkMessage(
   }
 }
 
+/**
+ * What leaves `node` now is durable by what the node knows of its disk. An answer of an earlier term may leave when its entries
+ * are about to be cut: whoever led that term can decide nothing with it, as a majority has left it.
+ */
+export function checkLeaving(message: Message, node: RaftView): void {
+  const { term, durableState: hardState, durableIndex: index } = node
+  if (message.term === term) checkMessage(message, { hardState, end: { index } })
+}
+
 /** For whom the sender says that it votes; undefined when the message is no vote. */
 export function candidateOf(message: Message): NodeId | undefined {
   if (message.kind === 'voteResponse' && message.granted && !message.pre) return message.to

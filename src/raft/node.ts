@@ -114,8 +114,9 @@ export function raftOver(core: Core): RaftNode {
     transferLeadership: (to) => transferLeadership(core, to),
     resign: () => resign(core),
     storageCompleted: (sequence) => {
-      storageCompleted(core, sequence)
+      const free = storageCompleted(core, sequence)
       settle(core)
+      return free
     },
     entriesRead: (read) => {
       if (read.to === core.id) takeEntriesRead(core, read.entries)
@@ -308,10 +309,11 @@ function resign(core: Core): void {
   settle(core)
 }
 
-function storageCompleted(core: Core, sequence: number): void {
-  core.storage.completed(sequence)
+function storageCompleted(core: Core, sequence: number): readonly Message[] {
+  const free = core.storage.completed(sequence)
   countOwnVote(core)
   if (core.leadership !== undefined) core.leadership.isCommitDue = true
+  return free
 }
 
 function applied(core: Core, index: number): void {

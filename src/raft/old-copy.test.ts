@@ -50,10 +50,7 @@ test('a follower that came back with older entries in the place of what it ackno
     while (raft.hasReady()) {
       const ready = raft.ready()
       sent.push(...ready.messages)
-      for (const { sequence, after } of ready.storage) {
-        raft.storageCompleted(sequence)
-        sent.push(...after)
-      }
+      for (const { sequence } of ready.storage) sent.push(...raft.storageCompleted(sequence))
       const last = ready.committed.at(-1)
       if (last !== undefined) raft.applied(last.index)
     }

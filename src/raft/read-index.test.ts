@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import { present } from '../base/index.ts'
 import { Cluster, defaultTestOptions } from './testing/cluster.ts'
 import { voterSet } from './testing/disk.ts'
 import { Invariants } from './testing/invariants.ts'
@@ -30,8 +31,8 @@ test('a number of an earlier life of a follower is never used again', () => {
     const heartbeat = { kind: 'heartbeat', from: 1n, to: 2n, term: 1, commit: 0, round: 1 } as const
     raft.step({ ...heartbeat, context: new Uint8Array(0) })
     raft.readIndex(1)
-    const [operation] = raft.ready().storage
-    for (const message of operation?.after ?? []) {
+    const operation = present(raft.ready().storage[0], 'the term is written down')
+    for (const message of raft.storageCompleted(operation.sequence)) {
       if (message.kind === 'readIndexRequest') numbers.add(message.request)
     }
   }

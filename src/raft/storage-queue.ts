@@ -5,11 +5,15 @@ import type { HardState, InstallOperation, Message, SnapshotMark, StorageOperati
 /** Entries after which the commit index is written down again although term and vote stand. */
 const commitLagMax = 1024
 
+const nothing: readonly Message[] = []
+
 /** An operation under way. `credit` is how far it still makes the present log durable. */
 interface InFlight {
   readonly sequence: number
   readonly hardState: HardState | undefined
   credit: number
+  /** Waits for it. */
+  after: readonly Message[]
 }
 
 /**
@@ -62,7 +66,10 @@ export class StorageQueue {
     this.#limitCredit(index)
   }
 
-  /** A snapshot replaced the log. Only up to `commitIndex`, where the old log agrees with it, anything counts. */
+  /**
+   * A snapshot replaced the log. Only up to `commitIndex`, where the old log agrees with it, anything counts; what waits to
+   * be acknowledged beyond that is not, as the answer to the snapshot says more.
+   */
   installed(snapshot: SnapshotMark, commitIndex: number): void {
     assert(snapshot.end.index > commitIndex, 'a snapshot replaces an older state')
     this.#install = snapshot
@@ -70,6 +77,9 @@ export class StorageQueue {
     this.#truncateAfter = undefined
     this.#writtenIndex = snapshot.end.index
     this.#limitCredit(commitIndex)
+    for (const operation of this.#inFlight) {
+      operation.after = operation.after.filter((message) => !acknowledges(message, commitIndex))
+    }
   }
 
   /** A committed snapshot replaces the state and leaves the log alone. */
@@ -91,7 +101,7 @@ export class StorageQueue {
     return log.lastIndex > this.#writtenIndex || this.#issued.term !== term || this.#issued.vote !== vote
   }
 
-  /** The next operations for the disk; `after` rides on the last that it has to wait for. */
+  /** The next operations for the disk; `after` waits for the last that it has to wait for. */
   take(log: RaftLog, state: HardState, after: readonly Message[]): StorageOperation[] {
     const restore = this.#restore
     if (restore === undefined) return this.#takeWrites(log, state, after)
@@ -99,7 +109,7 @@ export class StorageQueue {
     const isWriteDue = after.length > 0 || this.#isWriteDue(log, state.term, state.vote)
     const writes = isWriteDue ? this.#takeWrites(log, state, after) : []
     this.#restore = undefined
-    this.#restoring = this.#begin(undefined, 0)
+    this.#restoring = this.#begin({ hardState: undefined, credit: 0, after: nothing })
     const install: InstallOperation = {
       kind: 'install',
       sequence: this.#restoring,
@@ -107,63 +117,63 @@ export class StorageQueue {
       hardState: undefined,
       snapshot: restore,
       end: restore.end,
-      after: [],
     }
     return [...writes, install]
   }
 
   #takeWrites(log: RaftLog, state: HardState, after: readonly Message[]): StorageOperation[] {
-    const install = this.#takeInstall(state)
     const hasEntries = log.lastIndex > this.#writtenIndex
-    if (install !== undefined && !hasEntries) return [{ ...install, after }]
+    const install = this.#takeInstall(state, hasEntries ? nothing : after)
+    if (install !== undefined && !hasEntries) return [install]
     const hardState = install === undefined ? this.#hardStateDue(state, hasEntries) : undefined
     const end = log.end()
     const write: StorageOperation = {
       kind: 'write',
-      sequence: this.#begin(hardState, end.index),
+      sequence: this.#begin({ hardState, credit: end.index, after }),
       hardState,
       truncateAfter: this.#truncateAfter,
       entries: hasEntries
         ? log.slice(this.#writtenIndex + 1, log.lastIndex + 1, Number.POSITIVE_INFINITY)
         : [],
       end,
-      after,
     }
     this.#truncateAfter = undefined
     this.#writtenIndex = log.lastIndex
     return install === undefined ? [write] : [install, write]
   }
 
-  /** Operations complete in order, so one completion stands for all before it. */
-  completed(sequence: number): void {
+  /** Operations complete in order, so one completion stands for all before it. Gives what may be said from now on. */
+  completed(sequence: number): readonly Message[] {
     const first = this.#inFlight[0]
     assert(first !== undefined && sequence >= first.sequence, 'a completed operation was under way')
     assert(sequence <= this.#sequence, 'a completed operation was handed out')
+    let free = nothing
     while (this.#inFlight[0] !== undefined && this.#inFlight[0].sequence <= sequence) {
-      const { hardState, credit } = this.#inFlight.shift() as InFlight
+      const { hardState, credit, after } = this.#inFlight.shift() as InFlight
       if (hardState !== undefined) this.#durableHardState = hardState
       this.#durableIndex = Math.max(this.#durableIndex, credit)
+      free = free.length === 0 ? after : [...free, ...after]
     }
     if (sequence >= this.#restoring) this.#restoring = 0
     assert(this.#durableIndex <= this.#writtenIndex, 'only what was written is durable')
+    return free
   }
 
-  #takeInstall(state: HardState): InstallOperation | undefined {
+  #takeInstall(state: HardState, after: readonly Message[]): InstallOperation | undefined {
     const snapshot = this.#install
     if (snapshot === undefined) return undefined
     assert(this.#truncateAfter === undefined, 'nothing is cut from a log that is replaced')
     this.#install = undefined
     const hardState = this.#hardStateDue(state, false)
     const { end } = snapshot
-    const sequence = this.#begin(hardState, end.index)
-    return { kind: 'install', sequence, keepsLog: false, hardState, snapshot, end, after: [] }
+    const sequence = this.#begin({ hardState, credit: end.index, after })
+    return { kind: 'install', sequence, keepsLog: false, hardState, snapshot, end }
   }
 
-  /** `credit`: how far the operation makes the log durable. */
-  #begin(hardState: HardState | undefined, credit: number): number {
+  #begin(operation: Omit<InFlight, 'sequence'>): number {
     this.#sequence++
-    if (hardState !== undefined) this.#issued = hardState
-    this.#inFlight.push({ sequence: this.#sequence, hardState, credit })
+    if (operation.hardState !== undefined) this.#issued = operation.hardState
+    this.#inFlight.push({ sequence: this.#sequence, ...operation })
     return this.#sequence
   }
 
@@ -176,4 +186,9 @@ export class StorageQueue {
     for (const operation of this.#inFlight) operation.credit = Math.min(operation.credit, index)
     this.#durableIndex = Math.min(this.#durableIndex, index)
   }
+}
+
+/** Whether the message says that entries beyond `index` are durable. */
+function acknowledges(message: Message, index: number): boolean {
+  return message.kind === 'appendResponse' && message.accepted && message.index > index
 }

@@ -141,8 +141,7 @@ export type Message =
 /**
  * One step of the group's storage queue. The node performs the operations strictly in order (it may merge
  * neighbours into one disk write) and reports each with `storageCompleted(sequence)`. Within an operation: hard
- * state first, then truncation, then append. `after` may leave only once this operation is durable. An operation
- * that changes nothing only keeps the order for its `after`.
+ * state first, then truncation, then append. An operation that changes nothing only keeps the order for messages that wait.
  */
 export type StorageOperation = WriteOperation | InstallOperation
 export interface WriteOperation {
@@ -154,7 +153,6 @@ export interface WriteOperation {
   readonly entries: readonly Entry[]
   /** The end of the log once this operation is durable. A completion counts only if the log still has it. */
   readonly end: LogEnd
-  readonly after: readonly Message[]
 }
 /** Replace state and log by a snapshot whose bytes the node holds complete and checked. */
 export interface InstallOperation {
@@ -165,7 +163,6 @@ export interface InstallOperation {
   readonly hardState: HardState | undefined
   readonly snapshot: SnapshotMark
   readonly end: LogEnd
-  readonly after: readonly Message[]
 }
 
 /**

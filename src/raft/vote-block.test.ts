@@ -39,7 +39,7 @@ test('a new node that lost its first entries, and with them all it knew of the m
   const end = { index: 2, term: 1, chain: 1 }
   node.step({ kind: 'voteRequest', from: 1n, to: 4n, term: 2, pre: false, transfer: false, end })
   const { storage, messages } = node.ready()
-  const sent = [...messages, ...storage.flatMap(({ after }) => after)]
+  const sent = [...messages, ...storage.flatMap(({ sequence }) => node.storageCompleted(sequence))]
   assert.deepEqual(
     sent.map((message) => (message.kind === 'voteResponse' ? message.granted : message.kind)),
     [false],

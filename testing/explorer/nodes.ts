@@ -6,6 +6,7 @@
 import { AssertionError, assert, type NodeId, present, utf8Encode } from '../../src/base/index.ts'
 import type { RaftNode } from '../../src/raft/contract.ts'
 import {
+  checkLeaving,
   checkMessage,
   checkNode,
   checkStep,
@@ -418,6 +419,7 @@ class Recorder implements Observer {
 
   left(node: TestNode, message: Message): void {
     checkMessage(message, node.disk)
+    checkLeaving(message, node.raft)
   }
 
   applied(node: TestNode, entry: Parameters<Observer['applied']>[1]): void {

@@ -143,8 +143,7 @@ export class Cluster {
       present(statesOfSnapshots.get(snapshot), 'a snapshot has bytes')
     node.disk.perform(operation, stateOf)
     if (operation.kind === 'install') this.#installed(node, operation, stateOf(operation.snapshot))
-    node.raft.storageCompleted(operation.sequence)
-    for (const message of operation.after) this.#leave(node, message)
+    for (const message of node.raft.storageCompleted(operation.sequence)) this.#leave(node, message)
     this.pump(node)
   }
 

@@ -1,5 +1,5 @@
 import { assert, type NodeId, present } from '../../base/index.ts'
-import { candidateOf, checkMessage, Past } from '../invariants.ts'
+import { candidateOf, checkLeaving, checkMessage, Past } from '../invariants.ts'
 import type { Entry, Message } from '../types.ts'
 import type { Observer, TestNode } from './cluster.ts'
 
@@ -26,6 +26,7 @@ export class Invariants implements Observer {
 
   left(node: TestNode, message: Message): void {
     checkMessage(message, node.disk)
+    checkLeaving(message, node.raft)
     const candidate = candidateOf(message)
     if (candidate !== undefined) this.#past.voted(node.id, message.term, candidate)
   }
