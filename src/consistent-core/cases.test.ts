@@ -205,10 +205,10 @@ function createHandler(): CaseHandler {
     },
     rows: () => {
       const store = createStore(main.backend)
-      const count = (table: 'current' | 'history' | 'revisions' | 'leases' | 'sessions'): number =>
+      const count = (table: 'links' | 'history' | 'revisions' | 'leases' | 'sessions'): number =>
         [...store.range(table, {})].length
       flush(main)
-      return (['current', 'history', 'revisions', 'leases', 'sessions'] as const)
+      return (['links', 'history', 'revisions', 'leases', 'sessions'] as const)
         .map((table) => `${table} ${count(table)}`)
         .join(' ')
     },
@@ -222,6 +222,7 @@ function createHandler(): CaseHandler {
       main = openReplica(main.backend.crash())
       const opened = main.core.appliedIndex
       const isWhole = finish(main.core.verify())
+      finish(main.core.load())
       for (const payload of log.slice(opened)) {
         main.core.apply({ index: main.core.appliedIndex + 1, term: 1, timeMs: 0, payload })
       }
@@ -230,7 +231,7 @@ function createHandler(): CaseHandler {
     // Removes one row behind the back of the state machine.
     damage: (words) => {
       flush(main)
-      const table = words.at(0) as 'current'
+      const table = words.at(0) as 'links'
       const [row] = [...main.backend.range(table, {})] as [Pair]
       commit(main, [{ table, changes: [{ key: row.key, value: undefined }] }])
       return ''

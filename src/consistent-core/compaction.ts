@@ -1,25 +1,35 @@
-import { equalBytes, present } from '../base/index.ts'
-import type { Pair } from '../store/index.ts'
-import { isHistoryOf } from './key-layers.ts'
+import { copyBytes } from '../base/index.ts'
+import { orderedForm } from './key-form.ts'
 import type { KeySpace } from './key-space.ts'
 import { neverCompacted } from './key-space.ts'
 import {
-  isHistoryPut,
+  decodeRow,
+  historyKey,
+  historyPut,
+  historyTombstone,
+  isInHistory,
   revisionKey,
   revisionOfKey,
-  rowKeyOfHistory,
-  rowModRevision,
   subOfKey,
 } from './rows.ts'
+import { predecessorIn, type Version } from './versions.ts'
 
-/** Rows of `history` looked at in one slice. */
+/** Rows of `revisions` looked at in one slice. */
 const sliceRows = 256
+
+/** A version or tombstone that is older than the target. */
+interface Passed {
+  readonly version: Version
+  readonly key: Uint8Array
+  readonly isPut: boolean
+  readonly before: Version | undefined
+}
 
 /**
  * Removes in slices what compaction allows to forget. A compaction is over for readers as soon as it is applied; this
- * only gives the room back, when each replica finds time. One walk goes over `history` (what was superseded or deleted,
- * so nothing that is live) in key order towards one target revision. After a restart it begins again: what was removed
- * is gone, so it only passes over what stays.
+ * only gives the room back, when each replica finds time. One walk goes over `revisions` in their order, from where the last one
+ * ended to one target revision. After a restart it begins there again: what was removed is gone, so it only passes over what
+ * stays.
  *
  * A version goes once its successor is older than the target, a tombstone once it is older itself. So there stays the
  * newest version at or before the target, a tombstone exactly at it, and also what a change exactly at it replaced:
@@ -28,8 +38,8 @@ const sliceRows = 256
 export class Compaction {
   /** All that compacting at this revision forgets has been removed. */
   finishedRevision: number = neverCompacted
-  /** The walk under way: towards `target`, done up to and including `after`. */
-  #walk: { target: number; after: Uint8Array | undefined } | undefined
+  /** The walk under way: towards `target`, and where it goes on. */
+  #walk: { target: number; next: Uint8Array } | undefined
   readonly #keys: KeySpace
 
   constructor(keys: KeySpace) {
@@ -48,47 +58,50 @@ export class Compaction {
 
   /** A slice of the walk under way, or of a new one. */
   step(allowed: number): void {
-    this.#walk ??= { target: Math.min(allowed, this.#keys.compactRevision), after: undefined }
+    this.#walk ??= {
+      target: Math.min(allowed, this.#keys.compactRevision),
+      next: revisionKey(Math.max(0, this.finishedRevision), 0),
+    }
     this.#slice(this.#walk)
   }
 
-  #slice(walk: { target: number; after: Uint8Array | undefined }): void {
+  #slice(walk: { target: number; next: Uint8Array }): void {
     const { tables } = this.#keys
-    // A row is judged by the one behind it, so one more is read than is judged.
-    const from = walk.after === undefined ? {} : { first: walk.after }
-    const rows = [...tables.range('history', { ...from, limit: sliceRows + 2 })]
-    if (walk.after !== undefined && rows[0] !== undefined && equalBytes(rows[0].key, walk.after)) rows.shift()
-    const isLast = rows.length <= sliceRows
-    const judged = isLast ? rows.length : sliceRows
-    for (let i = 0; i < judged; i++) this.#judge(rows[i] as Pair, rows[i + 1], walk.target)
-    if (isLast) {
-      this.finishedRevision = walk.target
-      this.#walk = undefined
-    } else {
-      walk.after = (rows[judged - 1] as Pair).key
-    }
+    const passed: Passed[] = []
+    const range = { first: walk.next, end: revisionKey(walk.target, 0) }
+    const isLast = tables.scan('revisions', range, (key, row) => {
+      if (passed.length === sliceRows) {
+        walk.next = key
+        return false
+      }
+      const version = { revision: revisionOfKey(key), sub: subOfKey(key) }
+      const { key: clientKey, isPut } = decodeRow(row)
+      passed.push({ version, key: copyBytes(clientKey), isPut, before: predecessorIn(row) })
+      return true
+    })
+    for (const one of passed) this.#pass(one)
+    if (!isLast) return
+    this.finishedRevision = walk.target
+    this.#walk = undefined
   }
 
-  #judge(row: Pair, next: Pair | undefined, target: number): void {
-    const rowKey = rowKeyOfHistory(row.key)
-    const revision = revisionOfKey(row.key)
-    if (revision >= target) return
-    const { tables } = this.#keys
-    if (isHistoryPut(row.value)) {
-      const successor =
-        next !== undefined && isHistoryOf(next.key, rowKey)
-          ? revisionOfKey(next.key)
-          : rowModRevision(this.#currentRow(rowKey))
-      if (successor >= target) return
-    }
-    const { key } = this.#keys.record(revision, subOfKey(row.key))
-    tables.delete('history', row.key, row.value)
-    tables.deletePresent('revisions', revisionKey(revision, subOfKey(row.key)))
-    this.#keys.layers.prune(key)
+  #pass({ version, key, isPut, before }: Passed): void {
+    if (before !== undefined) this.#remove(key, before)
+    if (!isPut) this.#remove(key, version)
+    if (before !== undefined || !isPut) this.#keys.layers.prune(key)
   }
 
-  #currentRow(rowKey: Uint8Array): Uint8Array {
-    return present(this.#keys.tables.get('current', rowKey), 'a superseded version has a successor')
+  #remove(key: Uint8Array, { revision, sub }: Version): void {
+    const { tables, layers } = this.#keys
+    const rowKey = layers.find(orderedForm(key))
+    const row = tables.get('revisions', revisionKey(revision, sub))
+    // Gone since an earlier walk to this target, which a restart ended.
+    if (rowKey === undefined || row === undefined) return
+    const record = decodeRow(row)
+    if (!record.isPut) tables.delete('history', historyKey(rowKey, revision, sub), historyTombstone)
+    else if (isInHistory(record.version))
+      tables.delete('history', historyKey(rowKey, revision, sub), historyPut)
+    tables.delete('revisions', revisionKey(revision, sub), row)
   }
 
   clear(): void {

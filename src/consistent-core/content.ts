@@ -1,17 +1,9 @@
 import { assert, crc32c } from '../base/index.ts'
 import { orderedForm } from './key-form.ts'
 import type { KeySpace } from './key-space.ts'
-import {
-  decodeRecord,
-  isHistoryPut,
-  revisionKey,
-  revisionOfKey,
-  rowModRevision,
-  rowSub,
-  subOfKey,
-} from './rows.ts'
-import { historyFloor } from './scan.ts'
+import { decodeRow, recordSize, revisionKey, revisionOfKey, subOfKey } from './rows.ts'
 import { rowHash, stateTables, type Tables } from './tables.ts'
+import { tombstoneAt, type Version, versionAt } from './versions.ts'
 import type { View } from './view.ts'
 
 const rowsPerSlice = 256
@@ -29,7 +21,9 @@ export function* hashOf(view: View, compactRevision: number): Generator<void, nu
     let last: Uint8Array | undefined
     let rows = 0
     for (const { key, value } of keys.tables.range('revisions', { first: next, end })) {
-      if (isKept(keys, key, value, compactRevision)) hash = crc32c(value, crc32c(key, hash))
+      if (isKept(keys, key, value, compactRevision)) {
+        hash = crc32c(value, crc32c(key, hash), 0, recordSize(value))
+      }
       last = key
       if (++rows === rowsPerSlice) break
     }
@@ -44,28 +38,16 @@ export function* hashOf(view: View, compactRevision: number): Generator<void, nu
 function isKept(keys: KeySpace, key: Uint8Array, value: Uint8Array, compactRevision: number): boolean {
   const revision = revisionOfKey(key)
   if (revision > compactRevision) return true
-  const record = decodeRecord(value)
+  const record = decodeRow(value)
   if (!record.isPut && revision < compactRevision) return false
-  const newest = placeAt(keys, record.key, compactRevision)
+  const newest = newestAt(keys, record.key, compactRevision)
   return newest !== undefined && newest.revision === revision && newest.sub === subOfKey(key)
 }
 
-/** Where the newest version of a key at or before `revision` is, tombstones too. */
-function placeAt(
-  keys: KeySpace,
-  key: Uint8Array,
-  revision: number,
-): { revision: number; sub: number } | undefined {
-  const rowKey = keys.layers.find(orderedForm(key))
-  if (rowKey === undefined) return undefined
-  const row = keys.tables.get('current', rowKey)
-  if (row !== undefined && rowModRevision(row) <= revision) {
-    return { revision: rowModRevision(row), sub: rowSub(row) }
-  }
-  const floor = historyFloor(keys.tables, rowKey, revision)
-  if (floor === undefined) return undefined
-  assert(floor.value.length === 1 || isHistoryPut(floor.value), 'a history row is one byte')
-  return { revision: revisionOfKey(floor.key), sub: subOfKey(floor.key) }
+/** The newest version of a key at or before `revision`, tombstones too. */
+function newestAt(keys: KeySpace, key: Uint8Array, revision: number): Version | undefined {
+  const form = orderedForm(key)
+  return versionAt(keys, form, revision) ?? tombstoneAt(keys, form, revision)
 }
 
 function following(key: Uint8Array): Uint8Array {

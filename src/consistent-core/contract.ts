@@ -123,8 +123,17 @@ export interface RangeResult {
   readonly count: number
   readonly more: boolean
 }
-/** Takes a pair of a range that is being read. Its bytes are good until this returns: what is to be kept is copied. */
-export type TakePair = (pair: KeyValue) => void
+/** Takes the pairs of a range that is being read, front to back, and makes bytes of them. All takers make the same of a pair. */
+export interface RangeTaker {
+  /** Bytes that it has made so far. */
+  readonly size: number
+  /** The bytes of the pair are good until this returns: what is to be kept is copied. */
+  add(pair: KeyValue): void
+  /** A copy of what it made, half-open: of the pairs that were added while its size went from `start` to `end`. */
+  copy(start: number, end: number): Uint8Array
+  /** Takes a copy in place of the pairs it was made of. Nobody changes it any more. */
+  addBytes(bytes: Uint8Array): void
+}
 export interface PutResult {
   readonly kind: 'put'
   readonly previous: KeyValue | undefined
@@ -252,10 +261,10 @@ export interface ConsistentCoreReads {
   readonly revision: number
   readonly compactRevision: number
   /**
-   * A range at the newest or an older revision; yields between slices so that the caller can let others run. When `take`
-   * is given, it is handed the pairs one by one, in their order, and the result has none.
+   * A range at the newest or an older revision; yields between slices so that the caller can let others run. When a taker
+   * is given, it is handed the pairs one by one, in their order, or the bytes of many at once, and the result has none.
    */
-  range(operation: RangeOperation, take?: TakePair): Generator<void, RangeResult | Refusal, void>
+  range(operation: RangeOperation, taker?: RangeTaker): Generator<void, RangeResult | Refusal, void>
   /** A transaction of ranges only (at any depth 1): needs no log entry. */
   readTransaction(operation: TransactionOperation): Generator<void, TransactionResult | Refusal, void>
   /** Hash over keys and versions up to `revision` (0: now), equal on all replicas whatever was compacted when. */
@@ -273,7 +282,14 @@ export interface ConsistentCoreReads {
   renewLease(id: LeaseId, nowMs: number): number
   /** Whether a renewal may be told only once a checkpoint of the lease, written or on its way, is set back to 0. */
   isCheckpointed(id: LeaseId): boolean
-  readonly counts: { leases: number; sessions: number; watchers: number; watchStreams: number }
+  /** `rangeCacheBytes`: of answers that are kept ready. */
+  readonly counts: {
+    leases: number
+    sessions: number
+    watchers: number
+    watchStreams: number
+    rangeCacheBytes: number
+  }
 }
 
 /**

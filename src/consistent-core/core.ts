@@ -13,8 +13,8 @@ import type {
   Operation,
   RangeOperation,
   RangeResult,
+  RangeTaker,
   Refusal,
-  TakePair,
   TransactionOperation,
   TransactionResult,
   WatchStream,
@@ -27,6 +27,7 @@ import { type AppliedPlace, decodeMeta, encodeMeta, metaKey } from './meta-row.t
 import { checkOperation, noOperationLimits, replaced } from './operation-check.ts'
 import { Pins } from './pins.ts'
 import { checkRevision, rangeOf } from './range.ts'
+import { defaultRangeCacheLimits, RangeCache, type RangeCacheLimits } from './range-cache.ts'
 import { revisionOfKey, subOfKey } from './rows.ts'
 import { defaultSessionLimits, type SessionLimits, Sessions, sessionRowsPrefix } from './sessions.ts'
 import { type SnapshotHead, SnapshotReader, SnapshotWriter } from './snapshot.ts'
@@ -44,6 +45,8 @@ export interface ConsistentCoreOptions {
   readonly sessionLimits?: SessionLimits
   /** This member's own matter. */
   readonly watchLimits?: WatchLimits
+  /** This member's own matter. */
+  readonly rangeCacheLimits?: RangeCacheLimits
   /** How often a leader writes down what is left of a lease. Default: five minutes. */
   readonly leaseCheckpointMs?: number
 }
@@ -71,6 +74,8 @@ export interface ConsistentCore extends ConsistentCoreReads {
   maintain(): boolean
   /** Everything that compacting at this revision forgets is gone from this replica's store; 0: never. */
   readonly compactionFinishedRevision: number
+  /** In slices, of a store that is not empty and before all else but `verify`: what is kept in memory only. */
+  load(): Generator<void, void, void>
   /** Reads all of the store and says whether it holds what was written; before anything is applied. */
   verify(): Generator<void, boolean, void>
 }
@@ -99,6 +104,8 @@ class Core implements ConsistentCore {
   readonly #place: AppliedPlace = { index: 0, term: 0, isRestoring: false }
   /** Something changed that the next batch must carry, if only the applied index. */
   #isDirty = false
+  /** The store was empty, or `load` has brought in what is kept in memory of it. */
+  #isLoaded = true
   readonly #snapshots = new Set<SnapshotReader>()
   /** Grows when a snapshot takes the place of the state under its readers. */
   #generation = 0
@@ -107,7 +114,10 @@ class Core implements ConsistentCore {
     this.#store = options.store
     this.#deadlines = createDeadlines(this.#leases, options.leaseCheckpointMs)
     this.#tables = new Tables(options.store)
-    this.#keys = new KeySpace(this.#tables)
+    this.#keys = new KeySpace(
+      this.#tables,
+      new RangeCache(options.rangeCacheLimits ?? defaultRangeCacheLimits),
+    )
     this.#compaction = new Compaction(this.#keys)
     this.#sessions = new Sessions(this.#tables, options.sessionLimits ?? defaultSessionLimits)
     this.#applier = new Applier({
@@ -122,15 +132,14 @@ class Core implements ConsistentCore {
     try {
       this.#open()
     } catch (error) {
-      // Nothing in the store was compared with its sum yet.
-      if (!isQuorateError(error, 'frame-malformed')) throw error
-      throw new QuorateError('data-damaged', `the state cannot be read: ${error.message}`, { cause: error })
+      throw damageOf(error)
     }
   }
 
   #open(): void {
     const meta = this.#store.get('meta', metaKey)
     if (meta === undefined) return
+    this.#isLoaded = false
     decodeMeta(meta, this.#place, this.#keys, this.#tables, this.#compaction)
     for (const { key, value } of this.#tables.range('leases', prefixRange(Uint8Array.of(leaseRowsPrefix)))) {
       this.#leases.add(decodeLease(key, value))
@@ -166,6 +175,7 @@ class Core implements ConsistentCore {
 
   #advance(entry: { index: number; term: number }): void {
     assert(!this.#place.isRestoring, 'nothing is applied while a snapshot is read in')
+    assert(this.#isLoaded, 'a state is loaded before anything is applied to it')
     assert(entry.index === this.#place.index + 1, 'entries are applied in order, each once')
     this.#place.index = entry.index
     this.#place.term = entry.term
@@ -206,6 +216,15 @@ class Core implements ConsistentCore {
 
   get compactionFinishedRevision(): number {
     return Math.max(0, this.#compaction.finishedRevision)
+  }
+
+  *load(): Generator<void, void, void> {
+    try {
+      yield* this.#keys.load()
+      this.#isLoaded = true
+    } catch (error) {
+      throw damageOf(error)
+    }
   }
 
   verify(): Generator<void, boolean, void> {
@@ -256,6 +275,7 @@ class Core implements ConsistentCore {
     this.#compaction.clear()
     this.#deadlines.stop()
     this.#keys.clear()
+    this.#isLoaded = true
     this.#isDirty = true
     let taken: SnapshotHead | undefined
     const writer = new SnapshotWriter({
@@ -312,13 +332,13 @@ class Core implements ConsistentCore {
     return Math.max(0, this.#keys.compactRevision)
   }
 
-  *range(operation: RangeOperation, take?: TakePair): Generator<void, RangeResult | Refusal, void> {
+  *range(operation: RangeOperation, taker?: RangeTaker): Generator<void, RangeResult | Refusal, void> {
     this.#assertWhole()
     const refusal =
       checkOperation(operation, noOperationLimits) ?? checkRevision(this.#keys, operation.revision)
     if (refusal !== undefined) return refusal
     const revision = operation.revision > 0 ? operation.revision : this.#keys.revision
-    return yield* this.#pinned(revision, revision, (view) => rangeOf(view, operation, take))
+    return yield* this.#pinned(revision, revision, (view) => rangeOf(view, operation, taker))
   }
 
   *readTransaction(transaction: TransactionOperation): Generator<void, TransactionResult | Refusal, void> {
@@ -369,6 +389,7 @@ class Core implements ConsistentCore {
 
   /** What is not there while a snapshot is read in is not unknown: nobody can tell. */
   #assertWhole(): void {
+    assert(this.#isLoaded, 'a state is loaded before it is read')
     if (this.#place.isRestoring) throw replaced()
   }
 
@@ -412,14 +433,21 @@ class Core implements ConsistentCore {
     return this.#deadlines.isCheckpointed(BigInt.asUintN(64, id))
   }
 
-  get counts(): { leases: number; sessions: number; watchers: number; watchStreams: number } {
+  get counts(): ConsistentCoreReads['counts'] {
     return {
       leases: this.#leases.size,
       sessions: this.#sessions.size,
       watchers: this.#hub.watcherCount,
       watchStreams: this.#hub.streams.size,
+      rangeCacheBytes: this.#keys.cache.bytes,
     }
   }
+}
+
+/** Nothing in the store was compared with its sum yet. */
+function damageOf(error: unknown): unknown {
+  if (!isQuorateError(error, 'frame-malformed')) return error
+  return new QuorateError('data-damaged', `the state cannot be read: ${error.message}`, { cause: error })
 }
 
 function revisionAsked(operation: Operation): number {

@@ -4,14 +4,14 @@
  *
  * Words: a *revision* counts the commands that changed something, the *sub-revision* the changes within one; a *version*
  * of a key is what it was from one revision to the next; a *tombstone* is the version of a key that was deleted; the
- * *form* of a key is what its rows sort by; a *view* is the state as of one revision; a *session* is a lease whose
- * holder numbers its requests.
+ * *form* of a key is what its rows sort by; a *run* is keys that follow each other, with the bytes that were made of
+ * them; a *view* is the state as of one revision; a *session* is a lease whose holder numbers its requests.
  *
  * Invariants:
  * 1. A command that changes something takes exactly one revision; one that is refused, or changes nothing, takes none.
  * 2. Refusals are found before the first write, so a command is done entirely or not at all.
- * 3. `current` holds one row for each live key; `history` one for each version that was superseded and each tombstone;
- *    each of them has its record in `revisions`; nothing else is there.
+ * 3. The key index has each live key, in memory; `history` a row for each tombstone and every eighth version that was
+ *    superseded; each of them has its record in `revisions`, from which the index is made again at each start.
  * 4. The meta row is in every batch: a crash leaves a state that was, and that knows its applied index.
  * 5. The digest depends on what was applied, and on nothing else: not on flushes, nor on how far compaction has come.
  * 6. The content hash is the sum over all rows that are in the store, so what a store has lost can be found out.
@@ -20,7 +20,7 @@
  *    that is not applied; progress is never ahead of an event. Or it is told that it came too late.
  * 9. A numbered request of a session is done once; its answer is kept, refusals too, until the client has it.
  * 10. Everything that waits or is kept has a bound: answers by session and in all, events in memory, watchers by stream.
- * 11. What is known of how many keys there are (`KeyCounts`) is in memory only, and always that of the newest state.
+ * 11. A run that is kept of a range says what the store says: whoever writes a key drops the run it lies in first.
  *
  * Left out: users and permissions; a bound on the size of an answer, which etcd has none of either.
  * Sources: etcd's API guarantees and its robustness model; Ongaro, "Consensus", 2014, section 6.3 (sessions);
@@ -54,11 +54,11 @@ export type {
   PutResult,
   RangeOperation,
   RangeResult,
+  RangeTaker,
   Refusal,
   SessionStamp,
   SortOrder,
   SortTarget,
-  TakePair,
   TransactionOperation,
   TransactionResult,
   WatchCreate,
@@ -69,5 +69,6 @@ export type {
 } from './contract.ts'
 export { type ConsistentCore, type ConsistentCoreOptions, createConsistentCore } from './core.ts'
 export { checkOperation, defaultOperationLimits, type OperationLimits } from './operation-check.ts'
+export { defaultRangeCacheLimits, type RangeCacheLimits } from './range-cache.ts'
 export { defaultSessionLimits, type SessionLimits } from './sessions.ts'
 export { defaultWatchLimits, type WatchLimits } from './watch-hub.ts'

@@ -1,5 +1,6 @@
 import { assert, equalBytes, present } from '../base/index.ts'
-import { orderedForm } from './key-form.ts'
+import { type FormBounds, orderedForm } from './key-form.ts'
+import type { KeyIndex } from './key-index.ts'
 import { encodeLink, historyKey, linkChild, rowKeyOfHistory, writeU32BigEndian } from './rows.ts'
 import type { Tables } from './tables.ts'
 import { prefixRange } from './tables.ts'
@@ -28,9 +29,11 @@ export class KeyLayers {
   /** The number the next layer gets; kept in the meta row. */
   nextLayer = 1
   readonly #tables: Tables
+  readonly #index: KeyIndex
 
-  constructor(tables: Tables) {
+  constructor(tables: Tables, index: KeyIndex) {
     this.#tables = tables
+    this.#index = index
   }
 
   /** The row key of a form, or undefined when it lies in a layer that does not exist: then there is no such row. */
@@ -44,28 +47,31 @@ export class KeyLayers {
     return present(this.#descend(form, true), 'a layer that is missing is made')
   }
 
-  /** Removes the layers on the way to `key` that hold nothing any more. Called after one of its rows went away. */
+  /**
+   * Removes the layers on the way to `key` that hold nothing any more. Called after one of its rows went away. A live key keeps
+   * its layers: the lease that it is attached to names it by its row key.
+   */
   prune(key: Uint8Array): void {
     const form = orderedForm(key)
     if (form.length <= spanSize) return
-    const links: { key: Uint8Array; row: Uint8Array }[] = []
+    const links: { key: Uint8Array; row: Uint8Array; prefix: Uint8Array }[] = []
     let tag = layerTag(rootLayer)
     for (let at = 0; form.length - at > spanSize; at += spanSize) {
       const linkKey = tagged(tag, form.subarray(at, at + spanSize))
-      const row = this.#tables.get('current', linkKey)
+      const row = this.#tables.get('links', linkKey)
       if (row === undefined) break
-      links.push({ key: linkKey, row })
+      links.push({ key: linkKey, row, prefix: form.subarray(0, at + spanSize) })
       tag = layerTag(linkChild(row))
     }
     for (const link of links.reverse()) {
-      if (!this.#isEmpty(linkChild(link.row))) return
-      this.#tables.delete('current', link.key, link.row)
+      if (this.#index.count(prefixBounds(link.prefix)) > 0 || !this.#isEmpty(linkChild(link.row))) return
+      this.#tables.delete('links', link.key, link.row)
     }
   }
 
   #isEmpty(layer: number): boolean {
     const range = { ...prefixRange(layerTag(layer)), limit: 1 }
-    for (const _ of this.#tables.range('current', range)) return false
+    for (const _ of this.#tables.range('links', range)) return false
     for (const _ of this.#tables.range('history', range)) return false
     return true
   }
@@ -75,17 +81,21 @@ export class KeyLayers {
     let at = 0
     for (; form.length - at > spanSize; at += spanSize) {
       const linkKey = tagged(tag, form.subarray(at, at + spanSize))
-      let row = this.#tables.get('current', linkKey)
+      let row = this.#tables.get('links', linkKey)
       if (row === undefined) {
         if (!create) return undefined
         assert(this.nextLayer < 0xffff_ffff, 'layer numbers have 32 bits')
         row = encodeLink(this.nextLayer++)
-        this.#tables.put('current', linkKey, row, undefined)
+        this.#tables.put('links', linkKey, row, undefined)
       }
       tag = layerTag(linkChild(row))
     }
     return tagged(tag, form.subarray(at))
   }
+}
+
+function prefixBounds(prefix: Uint8Array): FormBounds {
+  return { first: prefix, end: prefixRange(prefix).end }
 }
 
 export function tagged(tag: Uint8Array, rest: Uint8Array): Uint8Array {

@@ -1,19 +1,22 @@
 import { assert, type LeaseId, present } from '../base/index.ts'
 import type { KeyValue } from './contract.ts'
 import { chainDigest } from './digest.ts'
-import { KeyCounts } from './key-counts.ts'
 import { orderedForm } from './key-form.ts'
+import { KeyIndex } from './key-index.ts'
 import { KeyLayers } from './key-layers.ts'
 import { attachmentKey } from './lease-rows.ts'
+import type { RangeCache } from './range-cache.ts'
 import {
   decodeRecord,
+  decodeRow,
   encodeLiveRow,
   encodePut,
   encodeTombstone,
   historyKey,
   historyPut,
   historyTombstone,
-  isHistoryPut,
+  isInHistory,
+  type LiveRow,
   pairOfRecord,
   type Record,
   revisionKey,
@@ -22,19 +25,20 @@ import {
   rowCreateRevision,
   rowLease,
   rowModRevision,
+  rowOfRecord,
   rowSub,
   rowVersion,
   setRevisionKey,
   subOfKey,
 } from './rows.ts'
-import { historyFloor } from './scan.ts'
 import type { Tables } from './tables.ts'
+import { versionAt } from './versions.ts'
 
 /** One change of one key, as it is told to whoever watches. */
 export interface Change {
   readonly isPut: boolean
   readonly pair: KeyValue
-  /** The row of `current` before the change. */
+  /** The live row before the change. */
   readonly oldRow: Uint8Array | undefined
 }
 
@@ -43,6 +47,9 @@ export const neverCompacted = -1
 
 type ReadPair = (modRevision: number, sub: number) => KeyValue
 
+/** Of making the index again: a slice is a millisecond or two, and so many bytes take as long as a record does. */
+const recordsPerSlice = 512
+const bytesPerRecord = 2048
 const noBytes = new Uint8Array(0)
 const missingRecord = 'every version that is kept has its record'
 
@@ -53,7 +60,9 @@ const missingRecord = 'every version that is kept has its record'
 export class KeySpace {
   readonly tables: Tables
   readonly layers: KeyLayers
-  readonly counts: KeyCounts
+  /** The live keys. */
+  readonly index: KeyIndex = new KeyIndex()
+  readonly cache: RangeCache
   /** Revision of the last command that changed something; 1 when nothing ever did. */
   revision = 1
   compactRevision: number = neverCompacted
@@ -64,10 +73,10 @@ export class KeySpace {
   changes = 0
   readonly #peekedKey = new Uint8Array(revisionKeySize)
 
-  constructor(tables: Tables) {
+  constructor(tables: Tables, cache: RangeCache) {
     this.tables = tables
-    this.layers = new KeyLayers(tables)
-    this.counts = new KeyCounts(tables)
+    this.cache = cache
+    this.layers = new KeyLayers(tables, this.index)
   }
 
   /** The revision that a read of the newest state sees, in the middle of a command too. */
@@ -90,7 +99,8 @@ export class KeySpace {
     this.digest = 0
     this.changes = 0
     this.layers.nextLayer = 1
-    this.counts.clear()
+    this.index.clear()
+    this.cache.clear()
     this.tables.clear()
   }
 
@@ -98,8 +108,7 @@ export class KeySpace {
 
   /** The row of a live key. */
   liveRow(key: Uint8Array): Uint8Array | undefined {
-    const rowKey = this.layers.find(orderedForm(key))
-    return rowKey === undefined ? undefined : this.tables.get('current', rowKey)
+    return this.index.get(orderedForm(key))
   }
 
   /** A key as of `revision`. */
@@ -113,14 +122,8 @@ export class KeySpace {
   }
 
   #at(key: Uint8Array, revision: number, read: ReadPair): KeyValue | undefined {
-    const rowKey = this.layers.find(orderedForm(key))
-    if (rowKey === undefined) return undefined
-    const row = this.tables.peek('current', rowKey)
-    if (row !== undefined && rowModRevision(row) <= revision) return read(rowModRevision(row), rowSub(row))
-    if (row === undefined && revision >= this.newest) return undefined
-    const floor = historyFloor(this.tables, rowKey, revision)
-    if (floor === undefined || !isHistoryPut(floor.value)) return undefined
-    return read(revisionOfKey(floor.key), subOfKey(floor.key))
+    const version = versionAt(this, orderedForm(key), revision)
+    return version === undefined ? undefined : read(version.revision, version.sub)
   }
 
   pairOfRow(row: Uint8Array): KeyValue {
@@ -135,27 +138,25 @@ export class KeySpace {
   peekPair(modRevision: number, sub: number): KeyValue {
     setRevisionKey(this.#peekedKey, modRevision, sub)
     const bytes = this.tables.peek('revisions', this.#peekedKey)
-    return pairOfRecord(decodeRecord(present(bytes, missingRecord)), modRevision)
+    return pairOfRecord(decodeRow(present(bytes, missingRecord)), modRevision)
   }
 
   record(modRevision: number, sub: number): Record {
     const bytes = this.tables.get('revisions', revisionKey(modRevision, sub))
-    return decodeRecord(present(bytes, missingRecord))
+    return decodeRow(present(bytes, missingRecord))
   }
 
   // ---- writing -------------------------------------------------------------------------------------------------
 
   put(key: Uint8Array, value: Uint8Array, lease: LeaseId): void {
     const form = orderedForm(key)
-    const rowKey = this.layers.findOrCreate(form)
-    const old = this.tables.get('current', rowKey)
+    const old = this.index.get(form)
     const modRevision = this.revision + 1
     const sub = this.changes++
     const createRevision = old === undefined ? modRevision : rowCreateRevision(old)
     const version = old === undefined ? 1 : rowVersion(old) + 1
-    const record = encodePut({ isPut: true, key, value, createRevision, version, lease })
-    this.#write(modRevision, sub, record)
-    this.#index({ rowKey, form, key }, old, { modRevision, sub, createRevision, version, lease })
+    this.#write(modRevision, sub, encodePut({ isPut: true, key, value, createRevision, version, lease }, old))
+    this.#index(form, key, old, { modRevision, sub, createRevision, version, lease })
     if (this.onChange !== undefined) {
       const pair = { key, value, createRevision, modRevision, version, lease }
       this.onChange({ isPut: true, pair, oldRow: old })
@@ -165,12 +166,11 @@ export class KeySpace {
   /** Deletes a live key. */
   delete(key: Uint8Array): void {
     const form = orderedForm(key)
-    const rowKey = present(this.layers.find(form), 'a live key has a row key')
-    const old = present(this.tables.get('current', rowKey), 'a live key has a row')
+    const old = present(this.index.get(form), 'a key that is deleted is live')
     const modRevision = this.revision + 1
     const sub = this.changes++
-    this.#write(modRevision, sub, encodeTombstone(key))
-    this.#unindex({ rowKey, form }, old, modRevision, sub)
+    this.#write(modRevision, sub, encodeTombstone(key, old))
+    this.#unindex(form, old, modRevision, sub)
     if (this.onChange !== undefined) {
       const pair = { key, value: noBytes, createRevision: 0, modRevision, version: 0, lease: 0n }
       this.onChange({ isPut: false, pair, oldRow: old })
@@ -181,58 +181,83 @@ export class KeySpace {
   restore(modRevision: number, sub: number, bytes: Uint8Array): void {
     const record = decodeRecord(bytes)
     const form = orderedForm(record.key)
-    const rowKey = this.layers.findOrCreate(form)
-    const old = this.tables.get('current', rowKey)
-    this.tables.put('revisions', revisionKey(modRevision, sub), bytes, undefined)
+    const old = this.index.get(form)
+    this.tables.putRevision(revisionKey(modRevision, sub), rowOfRecord(bytes, old))
     if (record.isPut) {
-      const { createRevision, version, lease } = record
-      this.#index({ rowKey, form, key: record.key }, old, {
-        modRevision,
-        sub,
-        createRevision,
-        version,
-        lease,
-      })
+      const { key, createRevision, version, lease } = record
+      this.#index(form, key, old, { modRevision, sub, createRevision, version, lease })
     } else {
-      this.#unindex({ rowKey, form }, old, modRevision, sub)
+      this.#unindex(form, old, modRevision, sub)
     }
   }
 
-  #write(modRevision: number, sub: number, record: Uint8Array): void {
-    const hash = this.tables.put('revisions', revisionKey(modRevision, sub), record, undefined)
-    this.digest = chainDigest(this.digest, hash)
+  /**
+   * In slices: makes the index again from the records of a store that was opened, before anything else is done. Throws
+   * `data-damaged` or `frame-malformed` for a record that cannot be read.
+   */
+  *load(): Generator<void, void, void> {
+    this.index.clear()
+    for (let next: Uint8Array | undefined = revisionKey(0, 0); next !== undefined; yield) {
+      next = this.#loadFrom(next)
+    }
   }
 
-  #index(
-    { rowKey, form, key }: { rowKey: Uint8Array; form: Uint8Array; key: Uint8Array },
-    old: Uint8Array | undefined,
-    row: { modRevision: number; sub: number; createRevision: number; version: number; lease: LeaseId },
-  ): void {
-    if (old === undefined) this.counts.created(form)
-    else this.#supersede(rowKey, old)
-    this.tables.put('current', rowKey, encodeLiveRow(row), old)
+  /** A slice of records; returns the place of the next one. */
+  #loadFrom(first: Uint8Array): Uint8Array | undefined {
+    let left = recordsPerSlice
+    let next: Uint8Array | undefined
+    this.tables.scan('revisions', { first }, (key, row) => {
+      if (left <= 0) {
+        next = key
+        return false
+      }
+      left -= 1 + row.length / bytesPerRecord
+      this.#loadRecord(key, decodeRow(row))
+      return true
+    })
+    return next
+  }
+
+  #loadRecord(key: Uint8Array, { isPut, key: clientKey, createRevision, version, lease }: Record): void {
+    const form = orderedForm(clientKey)
+    if (isPut) {
+      const modRevision = revisionOfKey(key)
+      const row = encodeLiveRow({ modRevision, sub: subOfKey(key), createRevision, version, lease })
+      this.index.set(form, row)
+    } else if (this.index.has(form)) {
+      this.index.delete(form)
+    }
+  }
+
+  #write(modRevision: number, sub: number, row: Uint8Array): void {
+    this.digest = chainDigest(this.digest, this.tables.putRevision(revisionKey(modRevision, sub), row))
+  }
+
+  #index(form: Uint8Array, key: Uint8Array, old: Uint8Array | undefined, row: LiveRow): void {
+    this.cache.written(form)
+    if (old !== undefined) this.#supersede(form, old)
+    this.index.set(form, encodeLiveRow(row))
     const oldLease = old === undefined ? 0n : rowLease(old)
     if (oldLease === row.lease) return
+    const rowKey = this.layers.findOrCreate(form)
     if (oldLease !== 0n) this.tables.deletePresent('leases', attachmentKey(oldLease, rowKey))
     if (row.lease !== 0n) this.tables.put('leases', attachmentKey(row.lease, rowKey), key, undefined)
   }
 
-  #unindex(
-    { rowKey, form }: { rowKey: Uint8Array; form: Uint8Array },
-    old: Uint8Array | undefined,
-    modRevision: number,
-    sub: number,
-  ): void {
+  #unindex(form: Uint8Array, old: Uint8Array | undefined, modRevision: number, sub: number): void {
+    const rowKey = this.layers.findOrCreate(form)
     this.tables.put('history', historyKey(rowKey, modRevision, sub), historyTombstone, undefined)
     if (old === undefined) return
-    this.counts.deleted(form)
-    this.#supersede(rowKey, old)
-    this.tables.delete('current', rowKey, old)
+    this.cache.written(form)
+    this.#supersede(form, old)
+    this.index.delete(form)
     const oldLease = rowLease(old)
     if (oldLease !== 0n) this.tables.deletePresent('leases', attachmentKey(oldLease, rowKey))
   }
 
-  #supersede(rowKey: Uint8Array, old: Uint8Array): void {
+  #supersede(form: Uint8Array, old: Uint8Array): void {
+    if (!isInHistory(rowVersion(old))) return
+    const rowKey = this.layers.findOrCreate(form)
     this.tables.put('history', historyKey(rowKey, rowModRevision(old), rowSub(old)), historyPut, undefined)
   }
 }

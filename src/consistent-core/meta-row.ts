@@ -8,7 +8,11 @@ import type { Tables } from './tables.ts'
  * so that what a crash leaves behind is whole and knows its own place in the log.
  */
 export const metaKey: Uint8Array = utf8Encode('state')
-const stateVersion = 1
+/**
+ * In version 1 `history` had every version, in 2 the store had a row for each live key. Such a state is made again from snapshot
+ * and log, which have not changed.
+ */
+const stateVersion = 3
 
 export interface AppliedPlace {
   index: number
@@ -47,7 +51,7 @@ export function readRevision(reader: ByteReader): number {
   return reader.u53() - 1
 }
 
-/** Errors: `format-unsupported`; `data-damaged` when a snapshot was being read in. */
+/** Errors: `format-unsupported`; `data-damaged` when a snapshot was being read in, or when the state is to be made again. */
 export function decodeMeta(
   bytes: Uint8Array,
   place: AppliedPlace,
@@ -57,6 +61,9 @@ export function decodeMeta(
 ): void {
   const reader = new ByteReader(bytes)
   const version = reader.u8()
+  if (version >= 1 && version < stateVersion) {
+    throw new QuorateError('data-damaged', `the state is of version ${version}, which is made again`)
+  }
   if (version !== stateVersion) {
     throw new QuorateError('format-unsupported', `the state has version ${version}, known is ${stateVersion}`)
   }

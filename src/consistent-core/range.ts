@@ -1,10 +1,20 @@
 import { assert, compareBytes, emptyBytes, unreachable } from '../base/index.ts'
-import type { KeyValue, RangeOperation, RangeResult, Refusal, SortTarget, TakePair } from './contract.ts'
+import { visitThroughCache } from './cached-range.ts'
+import type { KeyValue, RangeOperation, RangeResult, RangeTaker, Refusal, SortTarget } from './contract.ts'
 import { afterForm, type FormBounds, formBounds, keyOfForm } from './key-form.ts'
 import type { KeySpace } from './key-space.ts'
 import { refuse } from './operation-check.ts'
 import { rowCreateRevision, rowLease, rowVersion } from './rows.ts'
-import { countWithin, fetchWork, noMore, sliceWork, type View, visitBounds, workOfBytes } from './view.ts'
+import {
+  countWithin,
+  fetchWork,
+  noMore,
+  sliceWork,
+  type View,
+  type Visitor,
+  visitBounds,
+  workOfBytes,
+} from './view.ts'
 
 /** A revision that a client may read; `newest` is what an unspecified one means. */
 export function checkRevision(keys: KeySpace, revision: number): Refusal | undefined {
@@ -20,16 +30,18 @@ export function checkRevision(keys: KeySpace, revision: number): Refusal | undef
 /** Where the pairs of a range go, and how they are read on the way there. */
 interface Answer {
   readonly pairs: readonly KeyValue[]
-  readonly add: TakePair
+  readonly taker: RangeTaker | undefined
+  add(pair: KeyValue): void
   pair(modRevision: number, sub: number): KeyValue
   pairAt(key: Uint8Array, revision: number): KeyValue | undefined
 }
 
-function answerTo(keys: KeySpace, take: TakePair | undefined): Answer {
-  if (take !== undefined) {
+function answerTo(keys: KeySpace, taker: RangeTaker | undefined): Answer {
+  if (taker !== undefined) {
     return {
       pairs: [],
-      add: take,
+      taker,
+      add: (pair) => taker.add(pair),
       pair: (modRevision, sub) => keys.peekPair(modRevision, sub),
       pairAt: (key, revision) => keys.peekPairAt(key, revision),
     }
@@ -37,6 +49,7 @@ function answerTo(keys: KeySpace, take: TakePair | undefined): Answer {
   const pairs: KeyValue[] = []
   return {
     pairs,
+    taker,
     add: (pair) => void pairs.push(pair),
     pair: (modRevision, sub) => keys.pair(modRevision, sub),
     pairAt: (key, revision) => keys.pairAt(key, revision),
@@ -45,14 +58,14 @@ function answerTo(keys: KeySpace, take: TakePair | undefined): Answer {
 
 /**
  * The answer to a range whose revision was checked. The order of work is etcd's: fetch, filter, sort, limit. Each pair goes to
- * `take`, when it is given, as soon as its place in the answer is known.
+ * the taker, when there is one, as soon as its place in the answer is known.
  */
 export function* rangeOf(
   view: View,
   operation: RangeOperation,
-  take?: TakePair,
+  taker?: RangeTaker,
 ): Generator<void, RangeResult, void> {
-  const answer = answerTo(view.keys, take)
+  const answer = answerTo(view.keys, taker)
   const bounds = formBounds(operation.key, operation.rangeEnd)
   if (bounds === undefined) return answerSingle(view, operation, answer)
   if (operation.countOnly) return resultOf(answer, yield* countWithin(view, bounds), false)
@@ -110,7 +123,7 @@ function* inKeyOrder(
   let found = 0
   let count = 0
   let beyond: Uint8Array | undefined
-  yield* visitBounds(view, bounds, (form, modRevision, sub, row) => {
+  const visit: Visitor = (form, modRevision, sub, row) => {
     count++
     const isFull = found === limit
     const withValue = !operation.keysOnly && !isFull
@@ -128,7 +141,17 @@ function* inKeyOrder(
     answer.add(pair)
     found++
     return work + workOfBytes(pair.value.length)
-  })
+  }
+  const { taker } = answer
+  if (taker === undefined || isFiltered || operation.keysOnly) yield* visitBounds(view, bounds, visit)
+  else {
+    const fits = (runCount: number): boolean => found + runCount <= limit
+    const took = (runCount: number): void => {
+      found += runCount
+      count += runCount
+    }
+    yield* visitThroughCache(view, bounds, { visit, taker, fits, took })
+  }
   if (beyond !== undefined) count += yield* countWithin(view, { ...bounds, first: afterForm(beyond) })
   return resultOf(answer, count, beyond !== undefined)
 }

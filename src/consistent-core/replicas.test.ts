@@ -1,8 +1,8 @@
 // Several replicas of one log: digests, snapshots cut while the state changes, stores that were damaged.
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { QuorateError, SeededRandom, utf8Encode } from '../base/index.ts'
-import { createMemoryBackend, createStore, type MemoryBackend } from '../store/index.ts'
+import { present, QuorateError, SeededRandom, utf8Encode } from '../base/index.ts'
+import { createMemoryBackend, createStore, type MemoryBackend, type Store } from '../store/index.ts'
 import {
   type ConsistentCore,
   createConsistentCore,
@@ -10,6 +10,7 @@ import {
   type SessionStamp,
   type WriteCommand,
 } from './index.ts'
+import { metaKey } from './meta-row.ts'
 
 interface Replica {
   readonly backend: MemoryBackend
@@ -162,6 +163,8 @@ test('entries without a command move the applied index, durably', () => {
   flush(replica)
   assert.equal(replica.core.takeBatch(), undefined)
   const opened = createConsistentCore({ store: createStore(replica.backend.crash()) })
+  assert.throws(() => opened.applyNothing({ index: 2, term: 3 }), /loaded before/)
+  finish(opened.load())
   assert.deepEqual([opened.appliedIndex, opened.appliedTerm, opened.digest], [1, 3, replica.core.digest])
   assert.throws(() => opened.applyNothing({ index: 3, term: 3 }), /in order/)
 })
@@ -178,6 +181,57 @@ test('a crash while a snapshot is read in leaves a store that says so', () => {
   flush(other)
   const backend = other.backend.crash()
   assert.throws(() => createConsistentCore({ store: createStore(backend) }), { code: 'data-damaged' })
+})
+
+test('the live keys of more records than a slice has are all there after a start', () => {
+  const replica = createReplica()
+  const run = (write: WriteCommand): void => apply(replica.core, encodeCommand({ session: undefined, write }))
+  const keyOf = (number: number): string => `key ${(number * 7_919) % 2_000}`
+  for (let number = 0; number < 2_000; number++) run(put(keyOf(number), `${number}`))
+  // A value that fills a slice by itself.
+  run(put('large', 'x'.repeat(2_000_000)))
+  run(put('last', '1'))
+  flush(replica)
+  const opened = createConsistentCore({ store: createStore(replica.backend.crash()) })
+  assert.equal([...opened.load()].length, 5, 'four slices of 512 records, and one behind the large value')
+  const operation = {
+    kind: 'range',
+    key: utf8Encode('a'),
+    rangeEnd: Uint8Array.of(0),
+    limit: 0,
+    revision: 0,
+    sortOrder: 'none',
+    sortTarget: 'key',
+    keysOnly: true,
+    countOnly: false,
+    modRevisionMin: 0,
+    modRevisionMax: 0,
+    createRevisionMin: 0,
+    createRevisionMax: 0,
+  } as const
+  const found = finish(opened.range(operation))
+  assert.deepEqual(found, finish(replica.core.range(operation)))
+  assert.equal(found.kind === 'range' && found.count, 2_002)
+})
+
+test('a state of an earlier version is made again, and one of a later is refused', () => {
+  const ofVersion = (version: number): Store => {
+    const replica = createReplica()
+    apply(replica.core, encodeCommand({ session: undefined, write: put('a', '1') }))
+    flush(replica)
+    const store = createStore(replica.backend.crash())
+    store.put(
+      'meta',
+      metaKey,
+      Uint8Array.of(version, ...present(store.get('meta', metaKey), 'a state has its row').subarray(1)),
+    )
+    return store
+  }
+  assert.equal(createConsistentCore({ store: ofVersion(3) }).revision, 2)
+  for (const version of [1, 2])
+    assert.throws(() => createConsistentCore({ store: ofVersion(version) }), { code: 'data-damaged' })
+  for (const version of [0, 4])
+    assert.throws(() => createConsistentCore({ store: ofVersion(version) }), { code: 'format-unsupported' })
 })
 
 test('damaged snapshots are refused by name, whatever byte is wrong', () => {

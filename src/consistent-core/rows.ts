@@ -2,8 +2,9 @@ import { assert, ByteReader, emptyBytes, type LeaseId, QuorateError, Slab } from
 import type { KeyValue } from './contract.ts'
 
 /**
- * Bytes of the rows in the tables `current`, `history` and `revisions`; docs/formats/state.md has every byte. They
- * are read and written at every put, so this is done by hand and without objects in between where that is natural.
+ * Bytes of the rows in the key index and in the tables `links`, `history` and `revisions`; docs/formats/state.md has
+ * every byte. They are read and written at every put, so this is done by hand and without objects in between where that is
+ * natural.
  */
 
 /** Rows are let go together, once the store has them durably. */
@@ -33,6 +34,9 @@ export function subOfKey(key: Uint8Array): number {
   return readU32BigEndian(key, key.length - 4)
 }
 
+/** As the key of the row before. */
+const predecessorSize = revisionKeySize
+
 const recordPut = 1
 const recordTombstone = 2
 const recordPutWithLease = 3
@@ -47,12 +51,17 @@ export interface Record {
   readonly lease: LeaseId
 }
 
-/** u8 kind | varint create revision | varint version | [u64 lease] | varint key size | key | value */
-export function encodePut(record: Record): Uint8Array {
+/**
+ * A row of `revisions`: the record, and where the version before it is. A record is the same on all replicas, the rest is not: a
+ * version that was compacted before a replica came has never been there.
+ *   record = u8 kind | varint create revision | varint version | [u64 lease] | varint key size | key | value
+ *   row = record | u64 revision | u32 sub of the version that it took the place of, as in keys; zeros: of none
+ */
+export function encodePut(record: Record, old: Uint8Array | undefined): Uint8Array {
   const { key, value, createRevision, version, lease } = record
   const leaseSize = lease === 0n ? 0 : 8
   const headSize = 1 + varintSize(createRevision) + varintSize(version) + leaseSize + varintSize(key.length)
-  const bytes = slab.take(headSize + key.length + value.length)
+  const bytes = slab.take(headSize + key.length + value.length + predecessorSize)
   bytes[0] = lease === 0n ? recordPut : recordPutWithLease
   let at = writeVarint(bytes, 1, createRevision)
   at = writeVarint(bytes, at, version)
@@ -64,14 +73,48 @@ export function encodePut(record: Record): Uint8Array {
   at = writeVarint(bytes, at, key.length)
   bytes.set(key, at)
   bytes.set(value, at + key.length)
+  writePredecessor(bytes, old)
   return bytes
 }
 
-export function encodeTombstone(key: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(key.length + 1)
+export function encodeTombstone(key: Uint8Array, old: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(1 + key.length + predecessorSize)
   bytes[0] = recordTombstone
   bytes.set(key, 1)
+  writePredecessor(bytes, old)
   return bytes
+}
+
+/** The row of a record that another replica made. */
+export function rowOfRecord(record: Uint8Array, old: Uint8Array | undefined): Uint8Array {
+  const bytes = slab.take(record.length + predecessorSize)
+  bytes.set(record)
+  writePredecessor(bytes, old)
+  return bytes
+}
+
+/** Bytes of the record that a row begins with. */
+export function recordSize(row: Uint8Array): number {
+  return row.length - predecessorSize
+}
+
+/** Of the record at the beginning of a row. */
+export function decodeRow(row: Uint8Array): Record {
+  return decodeRecord(row.subarray(0, recordSize(row)))
+}
+
+/** Of the version that the one in this row took the place of; 0: of none. */
+export function predecessorRevision(row: Uint8Array): number {
+  return readU64BigEndian(row, recordSize(row))
+}
+
+export function predecessorSub(row: Uint8Array): number {
+  return readU32BigEndian(row, row.length - 4)
+}
+
+/** `old`: the live row before the change. */
+function writePredecessor(row: Uint8Array, old: Uint8Array | undefined): void {
+  if (old !== undefined) writeRevision(row, recordSize(row), rowModRevision(old), rowSub(old))
 }
 
 export function decodeRecord(bytes: Uint8Array): Record {
@@ -96,13 +139,12 @@ export function pairOfRecord(record: Record, modRevision: number): KeyValue {
   return { key, value, createRevision, modRevision, version, lease }
 }
 
-// ---- current: row key -> where the newest version is -----------------------------------------------------------
+// ---- the key index: form -> where the newest version is ---------------------------------------------------------
 
-const rowLive = 1
-const rowLink = 2
-const liveSize = 37
+export const liveRowSize = 36
+const liveRow = new Uint8Array(liveRowSize)
 
-/** u8 kind | u64 mod revision | u32 sub | u64 create revision | u64 version | u64 lease, little-endian. */
+/** u64 mod revision | u32 sub | u64 create revision | u64 version | u64 lease, little-endian. Only ever in memory. */
 export interface LiveRow {
   readonly modRevision: number
   readonly sub: number
@@ -111,56 +153,62 @@ export interface LiveRow {
   readonly lease: LeaseId
 }
 
+/** In the same array each time: the index copies it. */
 export function encodeLiveRow(row: LiveRow): Uint8Array {
-  const bytes = slab.take(liveSize)
-  bytes[0] = rowLive
-  writeU64(bytes, 1, row.modRevision)
-  writeU32(bytes, 9, row.sub)
-  writeU64(bytes, 13, row.createRevision)
-  writeU64(bytes, 21, row.version)
-  if (row.lease !== 0n) {
-    writeU32(bytes, 29, Number(row.lease & 0xffff_ffffn))
-    writeU32(bytes, 33, Number(row.lease >> 32n))
-  }
+  const bytes = liveRow
+  writeU64(bytes, 0, row.modRevision)
+  writeU32(bytes, 8, row.sub)
+  writeU64(bytes, 12, row.createRevision)
+  writeU64(bytes, 20, row.version)
+  const hasLease = row.lease !== 0n
+  writeU32(bytes, 28, hasLease ? Number(row.lease & 0xffff_ffffn) : 0)
+  writeU32(bytes, 32, hasLease ? Number(row.lease >> 32n) : 0)
   return bytes
 }
 
-export function isLink(row: Uint8Array): boolean {
-  return row[0] === rowLink
-}
-
 export function rowModRevision(row: Uint8Array): number {
-  return readU64(row, 1)
+  return readU64(row, 0)
 }
 export function rowSub(row: Uint8Array): number {
-  return readU32(row, 9)
+  return readU32(row, 8)
 }
 export function rowCreateRevision(row: Uint8Array): number {
-  return readU64(row, 13)
+  return readU64(row, 12)
 }
 export function rowVersion(row: Uint8Array): number {
-  return readU64(row, 21)
+  return readU64(row, 20)
 }
 export function rowLease(row: Uint8Array): LeaseId {
-  const low = readU32(row, 29)
-  const high = readU32(row, 33)
+  const low = readU32(row, 28)
+  const high = readU32(row, 32)
   return low === 0 && high === 0 ? 0n : (BigInt(high) << 32n) | BigInt(low)
 }
 
-/** A row that stands for all keys with its bytes in common: the rest of them is in layer `child`. */
+// ---- links: what row keys have in common -> layer ------------------------------------------------------------------
+
+/** u32 layer: the rest of all row keys with these bytes in common is there. */
 export function encodeLink(child: number): Uint8Array {
-  const bytes = new Uint8Array(5)
-  bytes[0] = rowLink
-  writeU32(bytes, 1, child)
+  const bytes = new Uint8Array(4)
+  writeU32(bytes, 0, child)
   return bytes
 }
 
 export function linkChild(row: Uint8Array): number {
-  assert(isLink(row) && row.length === 5, 'a link row has five bytes')
-  return readU32(row, 1)
+  assert(row.length === 4, 'a link row has four bytes')
+  return readU32(row, 0)
 }
 
 // ---- history: row key | revision key -> put or tombstone -------------------------------------------------------
+
+/**
+ * Of the versions that are not live any more `history` has only each eighth of a key and the tombstones: where a search begins,
+ * that goes on from version to version before.
+ */
+const historyEvery = 8
+
+export function isInHistory(version: number): boolean {
+  return version % historyEvery === 0
+}
 
 export const historyPut: Uint8Array = Uint8Array.of(1)
 export const historyTombstone: Uint8Array = Uint8Array.of(2)

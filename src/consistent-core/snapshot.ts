@@ -10,7 +10,7 @@ import {
 import type { KeyRange, Pair } from '../store/index.ts'
 import { leaseRowKeySize, leaseRowsPrefix } from './lease-rows.ts'
 import { readRevision, writeRevision } from './meta-row.ts'
-import { revisionKey, revisionKeySize } from './rows.ts'
+import { recordSize, revisionKey, revisionKeySize } from './rows.ts'
 import { answerRowKeySize, answerRowsPrefix, sessionRowKeySize, sessionRowsPrefix } from './sessions.ts'
 import { prefixRange, type StateTable, type Tables } from './tables.ts'
 
@@ -18,7 +18,7 @@ import { prefixRange, type StateTable, type Tables } from './tables.ts'
  * A snapshot as a run of bytes, cut into chunks anywhere; docs/formats/state.md has every byte.
  *   snapshot = item*;  item = u8 kind | sized key | sized value
  * It carries what cannot be derived: leases, sessions with their answers, and every version since the last compaction
- * as it was recorded. The tables `current` and `history`, and which keys hang on which lease, are made again from them.
+ * as it was recorded. The key index, `history`, and which keys hang on which lease, are made again from them.
  */
 const snapshotVersion = 1
 const chunkSize = 64 * 1024
@@ -113,7 +113,8 @@ export class SnapshotReader {
     const mayChange = table !== 'revisions'
     let rows = 0
     const isOver = this.#tables.scan(table, range, (key, value) => {
-      if (!mayChange || !this.#before.has(rowName(table, key))) this.#item(kind, key, value)
+      if (!mayChange) this.#item(kind, key, value.subarray(0, recordSize(value)))
+      else if (!this.#before.has(rowName(table, key))) this.#item(kind, key, value)
       if (++rows < rowsPerSlice && this.#out.size - this.#sent < chunkSize) return true
       this.#next = after(key)
       return false

@@ -1,13 +1,14 @@
 import { crc32c, present } from '../base/index.ts'
 import type { KeyRange, Pair, Store, StoreReader, TableName, VisitPair } from '../store/index.ts'
 import { scramble } from './digest.ts'
+import { recordSize } from './rows.ts'
 
 /** All state but `meta`, whose one row holds the content hash and so cannot be part of it. */
 export type StateTable = Exclude<TableName, 'meta'>
-export const stateTables: readonly StateTable[] = ['current', 'history', 'revisions', 'leases', 'sessions']
+export const stateTables: readonly StateTable[] = ['links', 'history', 'revisions', 'leases', 'sessions']
 
 const tableSeed: Readonly<Record<StateTable, number>> = {
-  current: 0x6375_7272,
+  links: 0x6c69_6e6b,
   history: 0x6869_7374,
   revisions: 0x7265_7669,
   leases: 0x6c65_6173,
@@ -71,6 +72,17 @@ export class Tables implements StoreReader {
     }
     this.#store.put(table, key, value)
     return hash
+  }
+
+  /** Writes a row of `revisions` that is not there, and returns the hash of its record, which all replicas have alike. */
+  putRevision(key: Uint8Array, row: Uint8Array): number {
+    this.beforeWrite?.('revisions', key, undefined)
+    const size = recordSize(row)
+    const record = crc32c(row, crc32c(key, tableSeed.revisions), 0, size)
+    this.rowCount++
+    this.contentHash = (this.contentHash + scramble(crc32c(row, record, size))) >>> 0
+    this.#store.put('revisions', key, row)
+    return scramble(record)
   }
 
   delete(table: StateTable, key: Uint8Array, old: Uint8Array): void {

@@ -2,6 +2,7 @@
 // state that was never flushed and so hands out bytes that stay.
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import { LineTaker } from '../../testing/line-taker.ts'
 import { SeededRandom, utf8Decode, utf8Encode } from '../base/index.ts'
 import { createMemoryBackend, createStore } from '../store/index.ts'
 import type { KeyValue } from './contract.ts'
@@ -67,8 +68,9 @@ test('pairs that are taken one by one are those of the whole result, whatever is
   let count = 0
   for (const operation of operations()) {
     const expected = lasting.range(operation).next().value
-    const taken: string[] = []
-    const result = core.range(operation, (pair) => taken.push(shown(pair))).next().value
+    const taker = new LineTaker(shown)
+    const result = core.range(operation, taker).next().value
+    const taken = taker.lines
     const kept = core.range(operation).next().value
     assert.ok(expected?.kind === 'range' && result?.kind === 'range' && kept?.kind === 'range')
     const text = JSON.stringify({ ...operation, key: '', rangeEnd: '' })

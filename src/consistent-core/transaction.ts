@@ -105,7 +105,7 @@ export function validatePut(
   leases: LeaseTable,
   operation: PutOperation,
 ): Refusal | undefined {
-  return checkLease(leases, operation) ?? checkKept(keys, operation)
+  return checkLease(leases, operation) ?? checkKept(keys, operation, [])
 }
 
 function checkLease(leases: LeaseTable, operation: PutOperation): Refusal | undefined {
@@ -113,15 +113,28 @@ function checkLease(leases: LeaseTable, operation: PutOperation): Refusal | unde
   return refuse('lease-not-found', 'a put names a lease that does not exist')
 }
 
-function checkKept(keys: KeySpace, operation: PutOperation): Refusal | undefined {
-  if (!operation.ignoreValue && !operation.ignoreLease) return undefined
-  if (keys.liveRow(operation.key) !== undefined) return undefined
+/** `deletes`: what the same transaction deletes before the put. */
+function checkKept(
+  keys: KeySpace,
+  operation: PutOperation,
+  deletes: readonly KeyInterval[],
+): Refusal | undefined {
+  const { key, ignoreValue, ignoreLease } = operation
+  if (!ignoreValue && !ignoreLease) return undefined
+  if (keys.liveRow(key) !== undefined && !deletes.some((one) => covers(one, key))) return undefined
   return refuse('key-not-found', 'a put keeps value or lease of a key that does not exist')
+}
+
+function covers({ key: first, rangeEnd }: KeyInterval, key: Uint8Array): boolean {
+  if (rangeEnd.length === 0) return compareBytes(first, key) === 0
+  const isOpen = rangeEnd.length === 1 && rangeEnd[0] === 0
+  return compareBytes(first, key) <= 0 && (isOpen || compareBytes(key, rangeEnd) < 0)
 }
 
 /**
  * Of the branches chosen only; `leases` undefined: reads only. As in etcd, all puts are looked at before any range:
- * a transaction with two faults has one answer.
+ * a transaction with two faults has one answer. A key that the transaction deletes has nothing left to keep for a later
+ * put: with etcd that ends the process, each time the command is applied.
  */
 export function validatePath(
   keys: KeySpace,
@@ -129,11 +142,13 @@ export function validatePath(
   transaction: TransactionOperation,
   path: Path,
 ): Refusal | undefined {
+  const deletes: KeyInterval[] = []
   const checkWrite = (operation: Operation): Refusal | undefined => {
     if (operation.kind === 'range') return undefined
     if (leases === undefined) return writesInRead
+    if (operation.kind === 'deleteRange') deletes.push(operation)
     if (operation.kind !== 'put') return undefined
-    return checkKept(keys, operation) ?? checkLease(leases, operation)
+    return checkKept(keys, operation, deletes) ?? checkLease(leases, operation)
   }
   const checkRead = (operation: Operation): Refusal | undefined =>
     operation.kind === 'range' ? checkRevision(keys, operation.revision) : undefined

@@ -2,7 +2,7 @@ import { compareBytes } from '../base/index.ts'
 import type { KeyInterval } from './contract.ts'
 import { afterForm, type FormBounds, formBounds, orderedForm } from './key-form.ts'
 import type { KeySpace } from './key-space.ts'
-import { decodeRecord, revisionKey, revisionOfKey, subOfKey } from './rows.ts'
+import { decodeRow, revisionKey, revisionOfKey, subOfKey } from './rows.ts'
 import { scanAt, scanNewest, type Visit } from './scan.ts'
 
 /** A state that does not move while it is read: the keys as of one revision. */
@@ -22,7 +22,12 @@ export const fetchWork = 8
 export const workOfBytes = (size: number): number => size >>> 11
 
 /** Called for each key as `Visit` is; returns the work it did, or `noMore` to see no other key. */
-type Visitor = (form: Uint8Array, modRevision: number, sub: number, row: Uint8Array | undefined) => number
+export type Visitor = (
+  form: Uint8Array,
+  modRevision: number,
+  sub: number,
+  row: Uint8Array | undefined,
+) => number
 export const noMore = -1
 
 /** Visits the keys of the interval as of the view, pausing between slices. */
@@ -55,11 +60,12 @@ export function* visitBounds(view: View, bounds: FormBounds, visit: Visitor): Ge
   }
 }
 
-function scan(view: View, bounds: FormBounds, visit: Visit): void {
+/** Visits the keys within the bounds as of the view, in one turn. */
+export function scan(view: View, bounds: FormBounds, visit: Visit): void {
   if (bounds.end !== undefined && compareBytes(bounds.first, bounds.end) >= 0) return
   const { keys, revision } = view
-  if (revision >= keys.newest) scanNewest(keys.tables, bounds, visit)
-  else scanAt(keys.tables, revision, bounds, visit)
+  if (revision >= keys.newest) scanNewest(keys.index, bounds, visit)
+  else scanAt(keys, revision, bounds, visit)
 }
 
 /**
@@ -68,7 +74,7 @@ function scan(view: View, bounds: FormBounds, visit: Visit): void {
  */
 export function* countWithin(view: View, bounds: FormBounds): Generator<void, number, void> {
   const { keys, revision } = view
-  const count = yield* keys.counts.count(bounds, () => view.resumed())
+  const count = keys.index.count(bounds)
   const changes = keys.newest - revision
   if (changes <= 0) return count
   if (changes <= count) return count - (yield* createdSince(view, bounds))
@@ -89,7 +95,7 @@ function* createdSince(view: View, bounds: FormBounds): Generator<void, number, 
     let work = sliceWork
     let last: Uint8Array | undefined
     for (const { key, value } of keys.tables.range('revisions', { first, end })) {
-      const record = decodeRecord(value)
+      const record = decodeRow(value)
       const isDeleted = !record.isPut
       if ((isDeleted || record.version === 1) && isWithin(bounds, orderedForm(record.key))) {
         created += isDeleted ? -1 : 1

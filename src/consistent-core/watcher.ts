@@ -2,19 +2,9 @@ import { compareBytes, equalBytes, type RingQueue } from '../base/index.ts'
 import type { WatchedKeys } from '../watch/index.ts'
 import type { WatchCreate, WatchEvent } from './contract.ts'
 import { orderedForm } from './key-form.ts'
-import { historyEnd } from './key-layers.ts'
 import type { KeySpace } from './key-space.ts'
-import {
-  decodeRecord,
-  historyKey,
-  pairOfRecord,
-  type Record,
-  revisionKey,
-  revisionOfKey,
-  rowModRevision,
-  rowSub,
-  subOfKey,
-} from './rows.ts'
+import { decodeRow, pairOfRecord, type Record, revisionKey, revisionOfKey, subOfKey } from './rows.ts'
+import { versionsFrom } from './versions.ts'
 
 /** One watcher of a stream, `S`. */
 export interface Watcher<S> {
@@ -91,7 +81,7 @@ export function pastChanges(keys: KeySpace, watcher: Watcher<unknown>): Iterable
 function* changesOfRange(keys: KeySpace, watcher: Watcher<unknown>): IterableIterator<PastChange> {
   const first = revisionKey(watcher.cursor, watcher.cursorSub)
   for (const { key, value } of keys.tables.range('revisions', { first })) {
-    const record = decodeRecord(value)
+    const record = decodeRow(value)
     const isConcerned = wantsKind(watcher, record.isPut) && isWatched(watcher.watched, record.key)
     yield { revision: revisionOfKey(key), sub: subOfKey(key), record: isConcerned ? record : undefined }
   }
@@ -102,19 +92,12 @@ function* changesOfKey(
   key: Uint8Array,
   watcher: Watcher<unknown>,
 ): IterableIterator<PastChange> {
-  const rowKey = keys.layers.find(orderedForm(key))
-  if (rowKey === undefined) return
   const change = (revision: number, sub: number): PastChange => {
     const record = keys.record(revision, sub)
     return { revision, sub, record: wantsKind(watcher, record.isPut) ? record : undefined }
   }
-  const range = { first: historyKey(rowKey, watcher.cursor, watcher.cursorSub), end: historyEnd(rowKey) }
-  for (const { key: row } of keys.tables.range('history', range)) {
-    yield change(revisionOfKey(row), subOfKey(row))
-  }
-  const row = keys.tables.get('current', rowKey)
-  if (row !== undefined && rowModRevision(row) >= watcher.cursor)
-    yield change(rowModRevision(row), rowSub(row))
+  const from = { revision: watcher.cursor, sub: watcher.cursorSub }
+  for (const { revision, sub } of versionsFrom(keys, orderedForm(key), from)) yield change(revision, sub)
 }
 
 /** The events of a list that a watcher is to see, as it is to see them. */
@@ -131,7 +114,7 @@ export function eventsFor(watcher: Watcher<unknown>, events: readonly WatchEvent
 /** All changes of one revision. */
 export function* changesAt(keys: KeySpace, revision: number): IterableIterator<Record> {
   const range = { first: revisionKey(revision, 0), end: revisionKey(revision + 1, 0) }
-  for (const { value } of keys.tables.range('revisions', range)) yield decodeRecord(value)
+  for (const { value } of keys.tables.range('revisions', range)) yield decodeRow(value)
 }
 
 /**

@@ -76,6 +76,47 @@ test('answers that are written at the same time share nothing, and finished ones
   )
 })
 
+test('copies of parts of an answer stand for their pairs in another one', () => {
+  fc.assert(
+    fc.property(answers, fc.array(fc.nat({ max: 12 }), { maxLength: 4 }), (message, cuts) => {
+      const { kvs, more, count } = message
+      const whole = new RangeAnswer(header)
+      const sizes = [whole.size]
+      for (const pair of kvs) {
+        whole.add(pair)
+        sizes.push(whole.size)
+      }
+      const sizeAt = (place: number): number => sizes[Math.min(place, kvs.length)] ?? 0
+      const places = [0, ...cuts, kvs.length]
+        .map((cut) => Math.min(cut, kvs.length))
+        .toSorted((a, b) => a - b)
+      const other = new RangeAnswer(header)
+      for (const [i, place] of places.entries()) {
+        const first = places[i - 1] ?? 0
+        if (i % 2 === 1) other.addBytes(whole.copy(sizeAt(first), sizeAt(place)))
+        else for (const pair of kvs.slice(first, place)) other.add(pair)
+        assert.equal(other.size, sizeAt(place))
+      }
+      assert.ok(Buffer.from(wholeOf(other.finish(more, count))).equals(encodeRangeResponse(message)))
+      assert.ok(Buffer.from(wholeOf(whole.finish(more, count))).equals(encodeRangeResponse(message)))
+    }),
+    { seed, numRuns: 300 },
+  )
+})
+
+test('a copy keeps nothing alive but its own bytes, and is handed on as it is', () => {
+  const pair = { key: utf8Encode('k'), value: new Uint8Array(100), version: 1, lease: 0n }
+  const answer = new RangeAnswer(header)
+  const start = answer.size
+  answer.add({ ...pair, createRevision: 1, modRevision: 1 })
+  const copy = answer.copy(start, answer.size)
+  assert.equal(copy.buffer.byteLength, copy.length)
+  const other = new RangeAnswer(header)
+  other.addBytes(copy)
+  const pieces = other.finish(false, 1)
+  assert.ok(!(pieces instanceof Uint8Array) && pieces.includes(copy))
+})
+
 test('what was added is copied: its bytes may change at once', () => {
   const key = utf8Encode('key')
   const value = new Uint8Array(100).fill(1)

@@ -25,6 +25,8 @@ export class RangeAnswer {
   /** Of the page: where the present piece begins, and where it ends. */
   #start: number
   #end: number
+  /** In pieces that are closed. */
+  #closedBytes = 0
 
   constructor(header: ResponseHeader) {
     this.#page = sparePage
@@ -65,6 +67,33 @@ export class RangeAnswer {
     }
   }
 
+  /** Bytes so far. */
+  get size(): number {
+    return this.#closedBytes + this.#end - this.#start
+  }
+
+  /** The bytes in [start, end), in memory of their own and no more of it than they need. */
+  copy(start: number, end: number): Uint8Array {
+    const bytes = new Uint8Array(end - start)
+    // What is asked for was written last: from the end backwards.
+    let last = this.size
+    let piece: Uint8Array | undefined = this.#piece()
+    for (let at = this.#pieces.length; piece !== undefined && last > start; piece = this.#pieces[--at]) {
+      const first = last - piece.length
+      const part = piece.subarray(Math.max(0, start - first), Math.max(0, end - first))
+      if (first < end) bytes.set(part, Math.max(0, first - start))
+      last = first
+    }
+    return bytes
+  }
+
+  /** Pairs that `copy` gave of such an answer. */
+  addBytes(bytes: Uint8Array): void {
+    this.#closePiece()
+    this.#pieces.push(bytes)
+    this.#closedBytes += bytes.length
+  }
+
   /** The whole message; its bytes are the caller's. Nothing can be added afterwards. */
   finish(more: boolean, count: number): Uint8Array | readonly Uint8Array[] {
     this.#copy(encodeRangeResponse({ header: undefined, kvs: [], more, count }))
@@ -82,10 +111,17 @@ export class RangeAnswer {
     return new Uint8Array(this.#page.buffer, this.#start, this.#end - this.#start)
   }
 
+  #closePiece(): void {
+    if (this.#end === this.#start) return
+    this.#pieces.push(this.#piece())
+    this.#closedBytes += this.#end - this.#start
+    this.#start = this.#end
+  }
+
   /** Closes the present piece unless the page has room for so many more. */
   #makeRoom(bytes: number): void {
     if (this.#page.length - this.#end >= bytes) return
-    if (this.#end > this.#start) this.#pieces.push(this.#piece())
+    this.#closePiece()
     this.#page = new Uint8Array(Math.max(pageBytes, bytes))
     this.#start = 0
     this.#end = 0

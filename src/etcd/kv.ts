@@ -92,7 +92,7 @@ function readRange(
   // The revision that the pairs were read at: whoever watches from the next one on must miss nothing.
   const header = headerAt(from, from.core.revision)
   const answer = new RangeAnswer(header)
-  const slices = from.core.range(operation, (pair) => answer.add(pair))
+  const slices = from.core.range(operation, answer)
   return inSlices(turns, call, slices, ({ more, count }) => answer.finish(more, count))
 }
 

@@ -38,7 +38,7 @@ before(async () => {
       const size = i % 10 === 0 ? random.between(5_000, 20_000) : random.between(0, 300)
       return { key: Buffer.from(key), value: random.chance(0.3) ? undefined : new Uint8Array(size).fill(n) }
     })
-    await store.commit([{ table: 'current', changes }])
+    await store.commit([{ table: 'history', changes }])
   }
   await store.close()
   written = await readFile(join(path, 'data.mdb'))
@@ -65,7 +65,7 @@ class Copy {
     return at + nodeHeaderBytes + this.view.getUint16(at + 6, true)
   }
 
-  /** Where the record of the tree of `current` stands. Its name comes behind that of `about`. */
+  /** Where the record of the tree of `history` stands. Its name comes behind that of `about`. */
   get tree(): number {
     return this.data(this.root.main.firstPage ?? 0, 1)
   }
@@ -369,8 +369,8 @@ const useAll = `
     for (const table of ${JSON.stringify(tableNames)}) for (const { key } of store.range(table, {})) store.get(table, key)
     const value = new Uint8Array(3_000)
     const changes = Array.from({ length: 30 }, (_, i) => ({ key: Buffer.from('key ' + (100 + 7 * i)), value }))
-    await store.commit([{ table: 'current', changes }])
-    await store.commit([{ table: 'current', changes: changes.map(({ key }) => ({ key, value: undefined })) }])
+    await store.commit([{ table: 'history', changes }])
+    await store.commit([{ table: 'history', changes: changes.map(({ key }) => ({ key, value: undefined })) }])
     await store.clear()
     await store.close()
   }`

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import test, { type TestContext } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
+import { open } from 'lmdb'
 import { type MediumUnderTest, runConformance } from '../../testing/conformance.ts'
 import { isQuorateError, SeededRandom } from '../base/index.ts'
 import {
@@ -77,7 +78,7 @@ async function makeDirectory(context: TestContext): Promise<string> {
   return directory
 }
 
-const stampTables: readonly TableName[] = ['current', 'history', 'leases']
+const stampTables: readonly TableName[] = ['links', 'history', 'leases']
 
 /** Batch `n` stamps the same 60 keys of three tables with n, in values of changing sizes, and adds revision n. */
 function stampBatch(n: number): Batch {
@@ -210,7 +211,7 @@ test('once a root could not be written every range is an error, also before the 
       await store.commit(stampBatch(1))
       const rows = () => {
         try {
-          return [...store.range('current', {})].length
+          return [...store.range('links', {})].length
         } catch (error) {
           return error.code
         }
@@ -238,7 +239,7 @@ test('once a root could not be written every range is an error, also before the 
       const root = syncedRoot()
       const size = statSync(data).size
       const filler = { key: Uint8Array.of(0xff), value: new Uint8Array(20_000_000) }
-      const commit = store.commit([{ table: 'current', changes: [filler] }]).catch((error) => error.code)
+      const commit = store.commit([{ table: 'links', changes: [filler] }]).catch((error) => error.code)
       // Pages are being written, and with the next timers the last read transaction is given back.
       while (statSync(data).size === size) await setTimeout(0)
       await setTimeout(0)
@@ -263,9 +264,9 @@ test('the map grows past its first size while ranges are read', async (context) 
   const store = await openLmdbStore(path, { mapSizeBytes: 256 * 1024 })
   const value = (n: number): Uint8Array => new Uint8Array(20_000).fill(n)
   for (let n = 0; n < 100; n++) {
-    const commit = store.commit([{ table: 'current', changes: [{ key: Uint8Array.of(n), value: value(n) }] }])
+    const commit = store.commit([{ table: 'links', changes: [{ key: Uint8Array.of(n), value: value(n) }] }])
     // Old values are read while the new one grows the map on the other thread.
-    const before = [...store.range('current', {})]
+    const before = [...store.range('links', {})]
     await commit
     for (const [i, pair] of before.entries()) assert.equal(Buffer.compare(pair.value, value(i)), 0)
     assert.ok(before.length === n || before.length === n + 1)
@@ -335,4 +336,20 @@ test('opening starts from the last durable commit, not from what a crash left in
   await again.commit(stampBatch(2))
   assert.equal(lastWholeBatch(again), 2)
   await again.close()
+})
+
+test('a store of an earlier format is made again, and one of a later is refused', async (context) => {
+  for (const [format, code] of [
+    [1, 'data-damaged'],
+    [3, 'format-unsupported'],
+  ] as const) {
+    const directory = await makeDirectory(context)
+    await (await openLmdbStore(directory)).close()
+    const root = open({ path: directory, noSubdir: false, encoding: 'binary', overlappingSync: true })
+    const about = root.openDB('about', { encoding: 'binary', keyEncoding: 'binary' })
+    await about.put(Uint8Array.of(0x66), Uint8Array.of(format))
+    await root.flushed
+    await root.close()
+    await assert.rejects(openLmdbStore(directory), { code })
+  }
 })

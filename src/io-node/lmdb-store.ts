@@ -45,7 +45,8 @@ const sliceBytesMax = 64 * 1024
 /** A named database of its own says how the others are laid out. */
 const aboutTable = 'about'
 const formatKey = Uint8Array.of(0x66)
-const formatVersion = 1
+/** In format 1 there was a table of the live keys, which nothing would ever empty. */
+const formatVersion = 2
 
 /** Upper bounds of what a commit can add to the file: a leaf and a part of the branches an operation, and some more. */
 const operationBytes = 8192
@@ -55,13 +56,14 @@ const bytesOnly = { encoding: 'binary', keyEncoding: 'binary' } as const
 
 /**
  * Bytes as they are as well, but what is read is copied by us: plain arrays, where the library makes Buffers. Those never lie
- * in the heap of the engine, and so cost several times as much when they are small.
+ * in the heap of the engine, and so cost several times as much when they are small. While a scan moves on, nothing is copied.
  */
 const plainBytes = {
   encoding: 'binary',
   encoder: {
     encode: (value: Uint8Array): Uint8Array => value,
-    decode: (shared: Uint8Array, size: number): Uint8Array => copyOf(shared, 0, size),
+    decode: (shared: Uint8Array, size: number): Uint8Array =>
+      isLending ? lent.view(shared, size) : copyOf(shared, 0, size),
   },
   keyEncoder: {
     writeKey: (key: Uint8Array, target: Uint8Array, start: number): number => {
@@ -71,6 +73,36 @@ const plainBytes = {
     readKey: (shared: Uint8Array, start: number, end: number): Uint8Array => copyOf(shared, start, end),
   },
 } as const
+/** The library decodes what the next step of this scan found: the visitor is lent its value. */
+let isLending = false
+
+/**
+ * Views of the one buffer that the library reads into. Most rows are of few sizes, and a view of each is made once: it shows
+ * what was read last.
+ */
+class LentViews {
+  #buffer: ArrayBufferLike = new ArrayBuffer(0)
+  #offset = 0
+  #bySize: (Uint8Array | undefined)[] = []
+
+  view(shared: Uint8Array, size: number): Uint8Array {
+    const { buffer, byteOffset } = shared
+    if (size > keptViewBytesMax) return new Uint8Array(buffer, byteOffset, size)
+    if (buffer !== this.#buffer || byteOffset !== this.#offset) {
+      this.#buffer = buffer
+      this.#offset = byteOffset
+      this.#bySize = []
+    }
+    const kept = this.#bySize[size]
+    if (kept !== undefined) return kept
+    const made = new Uint8Array(buffer, byteOffset, size)
+    this.#bySize[size] = made
+    return made
+  }
+}
+
+const keptViewBytesMax = 4096
+const lent = new LentViews()
 /** Below this a loop is faster than Uint8Array.set. */
 const copyByLoopBytesMax = 64
 
@@ -121,7 +153,9 @@ export async function openLmdbStore(directory: string, options?: LmdbStoreOption
       await root.batch(() => void about.put(formatKey, Uint8Array.of(formatVersion)))
       await syncDirectory(path)
       await syncDirectory(dirname(path))
-    } else if (found !== formatVersion) {
+    } else if (found < formatVersion) {
+      throw new QuorateError('data-damaged', `the store in ${path} has format ${found}, which is made again`)
+    } else if (found > formatVersion) {
       throw new QuorateError(
         'format-unsupported',
         `the store in ${path} has format ${found}, not ${formatVersion}`,
@@ -159,7 +193,7 @@ class LmdbStore implements StoreBackend {
     try {
       // One buffer for all reads. Its length is said apart from the array, which is as long as the longest value.
       const found = this.#tables[table].getBinaryFast(key)
-      return found === undefined ? undefined : new Uint8Array(found.buffer, found.byteOffset, found.length)
+      return found === undefined ? undefined : lent.view(found, found.length)
     } catch (error) {
       throw failureOf(error, `reading from the store ${this.#path}`)
     }
@@ -185,11 +219,14 @@ class LmdbStore implements StoreBackend {
     const pairs = this.#openCursor(this.#tables[table], sliceOf(range))
     // What the visitor throws is no failure of the store.
     const next = (): Pair | undefined => {
+      isLending = true
       try {
         const result = pairs.next()
         return result.done === true ? undefined : result.value
       } catch (error) {
         throw failureOf(error, `reading from the store ${this.#path}`)
+      } finally {
+        isLending = false
       }
     }
     try {

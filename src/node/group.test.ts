@@ -141,6 +141,7 @@ async function openGroup(
     isStateLost: false,
     discarded: undefined,
     bootstrap: { voters, outgoing: [], learners: [], context: encodeDirectory(directory) },
+    yieldTurn: () => Promise.resolve(),
     createMachine: (store) => {
       core = createConsistentCore({ store: createStore(store) })
       return core

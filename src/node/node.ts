@@ -341,6 +341,7 @@ class RunningNode<Result> implements QuorateNode<Result> {
       discarded,
       bootstrap,
       createMachine: (opened) => this.#options.createMachine(opened),
+      yieldTurn: () => time.yieldTurn(),
     })
     const group = new ReplicatedGroup<Result>({
       group: groupNumber,

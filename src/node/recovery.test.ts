@@ -93,6 +93,7 @@ async function createDirectory(count: number, released = 0) {
       isStateLost,
       discarded,
       bootstrap,
+      yieldTurn: () => Promise.resolve(),
       createMachine: (store) => createConsistentCore({ store: createStore(store) }),
     })
     return { ...recovered, log: opened }

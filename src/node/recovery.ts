@@ -32,6 +32,8 @@ export interface RecoveryOptions<Result> {
   /** The configuration before the first entry of the log. */
   readonly bootstrap: Configuration
   createMachine(backend: StoreBackend): StateMachine<Result>
+  /** Between two slices of work. */
+  yieldTurn(): Promise<void>
 }
 
 /** Where a state stands in the log. */
@@ -97,10 +99,13 @@ function emptyGroup(group: number): RecoveredGroup {
 
 /** A store that an interrupted restore left half full is emptied, like one without an applied index. */
 async function openMachine<Result>(options: RecoveryOptions<Result>): Promise<StateMachine<Result>> {
-  const { backend, logger, createMachine } = options
+  const { backend, logger, createMachine, yieldTurn } = options
   try {
     const machine = createMachine(backend)
-    if (machine.appliedIndex > 0) return machine
+    if (machine.appliedIndex > 0) {
+      for (const _ of machine.load()) await yieldTurn()
+      return machine
+    }
   } catch (error) {
     if (!isQuorateError(error, 'data-damaged')) throw error
     logger.log('warn', 'state-incomplete', { cause: error.message })

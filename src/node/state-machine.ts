@@ -42,6 +42,8 @@ export interface StateMachine<Result> {
    */
   beginRestore(): SnapshotSink
   readonly leader: LeaderDuties
+  /** In slices: brings into memory what it keeps there of a store that is not empty. Before all else but `verify`. */
+  load(): Generator<void, void, void>
   /** In slices: reads all of the backend and says whether it holds what was written. Before anything is applied. */
   verify(): Generator<void, boolean, void>
   /** Does a slice of background work (compaction of old revisions); false when there is nothing to do. */

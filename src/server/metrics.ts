@@ -53,6 +53,7 @@ export function metricsText(status: ServerStatus): string {
   )
   add('quorate_leases', 'gauge', 'Leases.', core.leases)
   add('quorate_sessions', 'gauge', 'Sessions.', core.sessions)
+  add('quorate_range_cache_bytes', 'gauge', 'Answers of large ranges kept ready.', core.rangeCacheBytes)
   add(
     'quorate_loop_lag_seconds_max',
     'gauge',

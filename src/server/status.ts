@@ -17,6 +17,7 @@ export interface ServerStatus {
     readonly sessions: number
     readonly watchers: number
     readonly watchStreams: number
+    readonly rangeCacheBytes: number
   }
   /** Event loop lag in milliseconds since the last look. */
   readonly loopLagMs: { readonly p50: number; readonly p99: number; readonly max: number }

@@ -4,6 +4,7 @@ import {
   type ConsistentCore,
   createConsistentCore,
   decodeCommand,
+  defaultRangeCacheLimits,
   defaultWatchLimits,
 } from '../consistent-core/index.ts'
 import { createEtcdServices, defaultEtcdOptions, type MaintenanceHooks } from '../etcd/index.ts'
@@ -39,6 +40,8 @@ const progressNotifyIntervalMs = 300
 const leaseTtlSecondsMin = 1
 /** A client that does not read for a moment is behind at once, and what it missed may be compacted before it reads. */
 const tightWatchLimits = { tailBytesMax: 2_048, pendingRevisionsMax: 4, watchersPerStreamMax: 1_000 }
+/** Small ranges leave runs of two keys. */
+const tightRangeCacheLimits = { bytesMax: 16_384, runWork: 18, rangeWorkMin: 0 }
 
 /** How long calls that are under way may take to end before a server does. */
 const drainMs = 200
@@ -152,6 +155,7 @@ async function start(setup: ServerSetup, store: StoreOfMachine): Promise<Simulat
         leaseTtlSecondsMin,
         leaseCheckpointMs,
         watchLimits: setup.seed % 2 === 0 ? defaultWatchLimits : tightWatchLimits,
+        rangeCacheLimits: setup.seed % 3 === 0 ? defaultRangeCacheLimits : tightRangeCacheLimits,
       })
       noteDuties(core, setup.logger)
       return setup.version === core.commandVersion ? core : buildOf(core, setup.version)

@@ -21,7 +21,7 @@ export function overlayCase(seed: number, steps: number): ConformanceCase {
 
 type ModelTable = Map<string, string>
 type Model = Map<TableName, ModelTable>
-const modelTables: readonly TableName[] = ['current', 'revisions']
+const modelTables: readonly TableName[] = ['links', 'revisions']
 
 function* overlayAgainstModel(medium: ConformanceMedium, random: SeededRandom, steps: number): Steps<void> {
   let backend = yield* wait(medium.open())

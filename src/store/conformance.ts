@@ -64,23 +64,23 @@ function* keyOrder(medium: ConformanceMedium): Steps<void> {
     yield* wait(
       backend.commit(
         puts(
-          'current',
+          'links',
           keys.filter((_, i) => i % 2 === half),
         ),
       ),
     )
   }
-  assertSame(keysOf(backend.range('current', {})), keys.map(hexFromBytes), 'ascending')
+  assertSame(keysOf(backend.range('links', {})), keys.map(hexFromBytes), 'ascending')
   assertSame(
-    keysOf(backend.range('current', { reverse: true })),
+    keysOf(backend.range('links', { reverse: true })),
     keys.map(hexFromBytes).reverse(),
     'descending',
   )
   for (const key of keys) {
-    assert(equalBytes(backend.get('current', key) ?? new Uint8Array(), key), `get ${hexFromBytes(key)}`)
+    assert(equalBytes(backend.get('links', key) ?? new Uint8Array(), key), `get ${hexFromBytes(key)}`)
   }
   assert(backend.get('history', utf8Encode('a')) === undefined, 'tables are apart')
-  assert(backend.get('current', utf8Encode('aa')) === undefined, 'a key between two others is not there')
+  assert(backend.get('links', utf8Encode('aa')) === undefined, 'a key between two others is not there')
   yield* wait(backend.close())
 }
 
@@ -210,7 +210,7 @@ function* bounds(medium: ConformanceMedium): Steps<void> {
 function* scans(medium: ConformanceMedium): Steps<void> {
   const backend = yield* wait(medium.open())
   const keys = Array.from({ length: 600 }, (_, i) => Uint8Array.of(i >> 8, i & 0xff))
-  yield* wait(backend.commit([...puts('current', keys), ...puts('history', keys)]))
+  yield* wait(backend.commit([...puts('links', keys), ...puts('history', keys)]))
   const ranges = [undefined, Uint8Array.of(0), Uint8Array.of(1), Uint8Array.of(1, 7), Uint8Array.of(9)]
   for (const first of ranges) {
     for (const end of [...ranges, new Uint8Array()]) {
@@ -219,7 +219,7 @@ function* scans(medium: ConformanceMedium): Steps<void> {
         const expected = expectedKeys(keys, range)
         for (const countMax of [0, 1, 17, 300, 600]) {
           const found: Uint8Array[] = []
-          const isWhole = backend.scan('current', range, (key, value) => {
+          const isWhole = backend.scan('links', range, (key, value) => {
             assert(equalBytes(key, value), 'a key comes with its value')
             assert(equalBytes(backend.peek('history', key) ?? emptyBytes, key), 'reading meanwhile')
             if (found.length % 100 === 50) nestedScan(backend, keys)
@@ -239,7 +239,7 @@ function* scans(medium: ConformanceMedium): Steps<void> {
   }
   let thrown: unknown
   try {
-    backend.scan('current', {}, fail)
+    backend.scan('links', {}, fail)
   } catch (error) {
     thrown = error
   }
@@ -250,7 +250,7 @@ function* scans(medium: ConformanceMedium): Steps<void> {
 
 function nestedScan(backend: StoreReader, keys: readonly Uint8Array[]): void {
   let count = 0
-  backend.scan('current', {}, () => {
+  backend.scan('links', {}, () => {
     count++
     return true
   })
@@ -285,12 +285,12 @@ function* isolation(medium: ConformanceMedium): Steps<void> {
   const backend = yield* wait(medium.open())
   const keys = Array.from({ length: 500 }, (_, i) => Uint8Array.of(i >> 8, i & 0xff))
   const version = (n: number): Batch => [
-    { table: 'current', changes: keys.map((key) => ({ key, value: Uint8Array.of(n) })) },
+    { table: 'links', changes: keys.map((key) => ({ key, value: Uint8Array.of(n) })) },
     { table: 'history', changes: keys.map((key) => ({ key, value: Uint8Array.of(n) })) },
   ]
   yield* wait(backend.commit(version(1)))
   for (let n = 2; n < 12; n++) {
-    const pairs = backend.range('current', {})
+    const pairs = backend.range('links', {})
     pairs.next()
     const promise = backend.commit(version(n))
     const commit = medium.follow(promise)
@@ -305,7 +305,7 @@ function* isolation(medium: ConformanceMedium): Steps<void> {
       yield* wait(medium.turn())
     }
     yield* wait(promise)
-    assert(backend.get('current', keys[0] as Uint8Array)?.[0] === n, 'a get after the commit sees it')
+    assert(backend.get('links', keys[0] as Uint8Array)?.[0] === n, 'a get after the commit sees it')
     const [last] = backend.range('history', { reverse: true, limit: 1 })
     assert(last?.value[0] === n, 'a range after the commit sees it')
   }
@@ -319,8 +319,8 @@ function* abandonedIterators(medium: ConformanceMedium): Steps<void> {
   let early = 0
   for (let round = 0; round < 60; round++) {
     const value = new Uint8Array(1000).fill(round)
-    yield* wait(backend.commit([{ table: 'current', changes: keys.map((key) => ({ key, value })) }]))
-    const abandoned = backend.range('current', {})
+    yield* wait(backend.commit([{ table: 'links', changes: keys.map((key) => ({ key, value })) }]))
+    const abandoned = backend.range('links', {})
     abandoned.next()
     held.push(abandoned)
     if (round === 9) early = backend.sizeBytes().total

@@ -7,10 +7,10 @@
  * to 2^31 - 1. What a read returns is the reader's to keep, unless it only peeks: it is never overwritten later. What
  * is written is kept without a copy: the writer must not change the bytes afterwards.
  */
-export type TableName = 'meta' | 'current' | 'history' | 'revisions' | 'leases' | 'sessions'
+export type TableName = 'meta' | 'links' | 'history' | 'revisions' | 'leases' | 'sessions'
 export const tableNames: readonly TableName[] = [
   'meta',
-  'current',
+  'links',
   'history',
   'revisions',
   'leases',
@@ -44,7 +44,8 @@ export interface StoreReader {
   range(table: TableName, range: KeyRange): IterableIterator<Pair>
   /**
    * Calls `visit` for the pairs of the range in key order until it answers false, and answers whether it never did. The
-   * visitor sees one state, may read meanwhile, and must not write.
+   * visitor sees one state, may read meanwhile, and must not write. A value is lent as `peek` lends it: it is good until the
+   * next read or the end of the visit.
    */
   scan(table: TableName, range: KeyRange, visit: VisitPair): boolean
 }

@@ -37,7 +37,7 @@ type Work = { readonly apply: () => void }
 export function createMemoryBackend(options: MemoryBackendOptions): MemoryBackend {
   return openTables(options, {
     meta: new OrderedEntries(),
-    current: new OrderedEntries(),
+    links: new OrderedEntries(),
     history: new OrderedEntries(),
     revisions: new OrderedEntries(),
     leases: new OrderedEntries(),
@@ -50,12 +50,16 @@ function openTables(options: MemoryBackendOptions, tables: Tables): MemoryBacken
   let state: 'open' | 'closed' | 'crashed' = 'open'
   let underWay: Work | undefined
   let usedBytes = sizeOf(tables)
-  let peeked: Uint8Array = emptyBytes
+  let lent: Uint8Array = emptyBytes
 
-  /** What was peeked at is spoiled by the next read, so that nobody relies on it. */
+  /** What was lent is spoiled by the next read, so that nobody relies on it. */
   const spoil = (): void => {
-    peeked.fill(0xff)
-    peeked = emptyBytes
+    lent.fill(0xff)
+    lent = emptyBytes
+  }
+  const lend = (value: Uint8Array): Uint8Array => {
+    lent = copyBytes(value)
+    return lent
   }
 
   const assertOpen = (): void => assert(state === 'open', () => `the store is ${state}`)
@@ -84,8 +88,7 @@ function openTables(options: MemoryBackendOptions, tables: Tables): MemoryBacken
       assertOpen()
       spoil()
       const value = tables[table].get(key)?.value
-      if (value !== undefined) peeked = copyBytes(value)
-      return value === undefined ? undefined : peeked
+      return value === undefined ? undefined : lend(value)
     },
     range(table, range) {
       assertOpen()
@@ -95,7 +98,11 @@ function openTables(options: MemoryBackendOptions, tables: Tables): MemoryBacken
     scan(table, range, visit) {
       assertOpen()
       spoil()
-      for (const { key, value } of pairsOf(tables[table], range)) if (!visit(key, value)) return false
+      for (const { key, value } of pairsOf(tables[table], range)) {
+        const goesOn = visit(key, lend(value))
+        spoil()
+        if (!goesOn) return false
+      }
       return true
     },
     commit(batch) {

@@ -22,12 +22,15 @@ export class OrderedEntries {
   /** Never empty; no leaf but the only one is empty. */
   #leaves: Entry[][] = [[]]
   #size = 0
+  /** What `get` asks first, once there is more than one leaf. */
+  #stored: StoredKeys | undefined
 
   get size(): number {
     return this.#size
   }
 
   get(key: Uint8Array): Entry | undefined {
+    if (this.#stored?.mayHave(key) === false) return undefined
     const leaf = this.#leafAt(this.#leafFor(key))
     const entry = leaf[slotFor(leaf, key)]
     return entry !== undefined && compareBytes(entry.key, key) === 0 ? entry : undefined
@@ -50,6 +53,7 @@ export class OrderedEntries {
       leaf.splice(slot, 0, entry)
     }
     this.#size++
+    this.#stored?.add(entry.key)
     if (leaf.length > leafSizeMax) this.#split(index, leaf)
     return undefined
   }
@@ -68,6 +72,7 @@ export class OrderedEntries {
   clear(): void {
     this.#leaves = [[]]
     this.#size = 0
+    this.#stored = undefined
   }
 
   toArray(): Entry[] {
@@ -113,7 +118,45 @@ export class OrderedEntries {
     // Growing at the end leaves full leaves behind instead of half-empty ones.
     const keep = index === this.#leaves.length - 1 ? leafSizeMax : leafSizeMax >>> 1
     this.#leaves.splice(index + 1, 0, leaf.splice(keep))
+    this.#stored ??= this.#allStored()
   }
+
+  #allStored(): StoredKeys {
+    const stored = new StoredKeys()
+    for (const leaf of this.#leaves) for (const { key } of leaf) stored.add(key)
+    return stored
+  }
+}
+
+/**
+ * Says of most keys that were never stored that they were not, without a search for their place, which of thousands of entries
+ * waits for memory at every comparison: a Bloom filter (1970) with one hash, 32 KiB.
+ */
+class StoredKeys {
+  readonly #bits = new Uint32Array(2 ** (filterBits - 5))
+
+  add(key: Uint8Array): void {
+    const bit = bitOf(key)
+    this.#bits[bit >>> 5] = (this.#bits[bit >>> 5] as number) | (1 << (bit & 31))
+  }
+
+  mayHave(key: Uint8Array): boolean {
+    const bit = bitOf(key)
+    return ((this.#bits[bit >>> 5] as number) & (1 << (bit & 31))) !== 0
+  }
+}
+
+const filterBits = 18
+/** Keys differ at their end as a rule. */
+const hashedBytesMax = 24
+
+/** FNV-1a of the last bytes, scrambled. */
+function bitOf(key: Uint8Array): number {
+  let hash = key.length
+  for (let i = Math.max(0, key.length - hashedBytesMax); i < key.length; i++) {
+    hash = Math.imul(hash ^ (key[i] as number), 0x0100_0193)
+  }
+  return Math.imul(hash ^ (hash >>> 15), 0x9e37_79b1) >>> (32 - filterBits)
 }
 
 type Place = { leaf: number; slot: number }

@@ -31,27 +31,27 @@ async function flush(store: Store, backend: StoreBackend): Promise<void> {
 test('the newest layer wins: what gathers, then the batch that is out, then the backend', async () => {
   const backend = createBackend()
   const store = createStore(backend)
-  for (const key of ['a', 'b', 'c', 'd', 'e']) store.put('current', bytes(key), bytes('backend'))
+  for (const key of ['a', 'b', 'c', 'd', 'e']) store.put('links', bytes(key), bytes('backend'))
   await flush(store, backend)
-  store.put('current', bytes('b'), bytes('out'))
-  store.delete('current', bytes('c'))
-  store.put('current', bytes('d'), bytes('out'))
+  store.put('links', bytes('b'), bytes('out'))
+  store.delete('links', bytes('c'))
+  store.put('links', bytes('d'), bytes('out'))
   assert.ok(store.takeBatch() !== undefined)
-  store.delete('current', bytes('b'))
-  store.put('current', bytes('c'), bytes('gathering'))
-  store.put('current', bytes('f'), bytes('gathering'))
+  store.delete('links', bytes('b'))
+  store.put('links', bytes('c'), bytes('gathering'))
+  store.put('links', bytes('f'), bytes('gathering'))
   const expected = 'a=backend c=gathering d=out e=backend f=gathering'
-  assert.equal(shown(store.range('current', {})), expected)
-  assert.equal(shown(store.range('current', { reverse: true })), expected.split(' ').reverse().join(' '))
-  assert.equal(shown(store.range('current', { limit: 2 })), 'a=backend c=gathering')
+  assert.equal(shown(store.range('links', {})), expected)
+  assert.equal(shown(store.range('links', { reverse: true })), expected.split(' ').reverse().join(' '))
+  assert.equal(shown(store.range('links', { limit: 2 })), 'a=backend c=gathering')
   assert.equal(
-    shown(store.range('current', { first: bytes('b'), end: bytes('e'), reverse: true, limit: 1 })),
+    shown(store.range('links', { first: bytes('b'), end: bytes('e'), reverse: true, limit: 1 })),
     'd=out',
   )
-  assert.equal(store.get('current', bytes('b')), undefined)
-  assert.equal(text(store.get('current', bytes('c'))), 'gathering')
-  assert.equal(text(store.get('current', bytes('d'))), 'out')
-  assert.equal(text(store.get('current', bytes('e'))), 'backend')
+  assert.equal(store.get('links', bytes('b')), undefined)
+  assert.equal(text(store.get('links', bytes('c'))), 'gathering')
+  assert.equal(text(store.get('links', bytes('d'))), 'out')
+  assert.equal(text(store.get('links', bytes('e'))), 'backend')
 })
 
 test('a batch has its changes in key order, each key once, with removals', () => {
@@ -75,18 +75,18 @@ test('a batch has its changes in key order, each key once, with removals', () =>
 test('pending counts what is not durable, and an overwrite once', async () => {
   const backend = createBackend()
   const store = createStore(backend)
-  store.put('current', bytes('key'), bytes('12345'))
-  store.put('current', bytes('key'), bytes('1'))
+  store.put('links', bytes('key'), bytes('12345'))
+  store.put('links', bytes('key'), bytes('1'))
   assert.deepEqual(store.pending, { operations: 1, bytes: 4 })
   const batch = store.takeBatch()
-  store.delete('current', bytes('key'))
+  store.delete('links', bytes('key'))
   assert.deepEqual(store.pending, { operations: 2, bytes: 7 })
   await backend.commit(batch ?? [])
   store.flushed()
   assert.deepEqual(store.pending, { operations: 1, bytes: 3 })
   store.discard()
   assert.deepEqual(store.pending, { operations: 0, bytes: 0 })
-  assert.equal(text(store.get('current', bytes('key'))), '1')
+  assert.equal(text(store.get('links', bytes('key'))), '1')
   assert.throws(() => store.flushed(), /batch is out/)
 })
 
@@ -105,12 +105,12 @@ test('a range notices a write under its feet, and gives the backend its iterator
     },
   }
   const store = createStore(counted)
-  for (const key of ['a', 'b', 'c']) store.put('current', bytes(key), bytes(key))
+  for (const key of ['a', 'b', 'c']) store.put('links', bytes(key), bytes(key))
   assert.throws(() => {
-    for (const { key } of store.range('current', {})) store.delete('current', key)
+    for (const { key } of store.range('links', {})) store.delete('links', key)
   }, /written to while/)
-  for (const _ of store.range('current', {})) break
-  assert.equal(shown(store.range('current', { limit: 1 })), 'b=b')
+  for (const _ of store.range('links', {})) break
+  assert.equal(shown(store.range('links', { limit: 1 })), 'b=b')
   assert.equal(open, 0)
 })
 

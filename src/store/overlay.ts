@@ -151,7 +151,7 @@ class Overlay implements Store {
 function createLayer(): Layer {
   return {
     meta: new OrderedEntries(),
-    current: new OrderedEntries(),
+    links: new OrderedEntries(),
     history: new OrderedEntries(),
     revisions: new OrderedEntries(),
     leases: new OrderedEntries(),

@@ -11,7 +11,14 @@ import {
   type WriteCommand,
 } from '../../src/consistent-core/index.ts'
 import { decodeLease, encodeLease, leaseKey } from '../../src/consistent-core/lease-rows.ts'
-import { decodeRecord, encodePut, encodeTombstone, type Record } from '../../src/consistent-core/rows.ts'
+import {
+  decodeRecord,
+  encodeLiveRow,
+  encodePut,
+  encodeTombstone,
+  type Record,
+  recordSize,
+} from '../../src/consistent-core/rows.ts'
 import { createMemoryBackend, createStore } from '../../src/store/index.ts'
 import type { FuzzTarget } from './target.ts'
 
@@ -124,6 +131,14 @@ function drawState(count: number): Uint8Array {
   return stateOf(core)
 }
 
+/** What a row of `revisions` begins with. */
+function encodeRecord(one: Record): Uint8Array {
+  const row = one.isPut ? encodePut(one, liveRow) : encodeTombstone(one.key, liveRow)
+  return row.slice(0, recordSize(row))
+}
+
+const liveRow = encodeLiveRow({ modRevision: 7, sub: 1, createRevision: 3, version: 2, lease: 0n })
+
 /** What the state machine reads: commands from the log, rows of its store, and a snapshot of the whole state. */
 export function coreTargets(): FuzzTarget[] {
   return [
@@ -143,9 +158,9 @@ export function coreTargets(): FuzzTarget[] {
     },
     {
       name: 'core.record',
-      seeds: [encodePut(record), encodePut({ ...record, lease: 0n }), encodeTombstone(key)],
+      seeds: [record, { ...record, lease: 0n }, { ...record, isPut: false }].map(encodeRecord),
       read: decodeRecord,
-      write: (one: Record) => (one.isPut ? encodePut(one) : encodeTombstone(one.key)),
+      write: encodeRecord,
       refusals: ['data-damaged', 'frame-malformed'],
     },
     {

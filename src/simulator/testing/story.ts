@@ -11,6 +11,8 @@ import { Scheduler } from '../scheduler.ts'
 import type { ListedMember, RequestStamp, ServerRequest, ServerTuning } from '../server-seam.ts'
 
 export const electionMs = 500
+/** What a row of `revisions` has behind the value. */
+const predecessorBytes = 12
 
 export class Story {
   readonly scheduler: Scheduler = new Scheduler()
@@ -128,12 +130,25 @@ export class Story {
 
   /** Whoever answers first. */
   async putUntilAnswered(nodes: readonly ClusterNode[], value: string): Promise<void> {
+    await this.#untilAnswered(nodes, { kind: 'put', key: 'k', value, lease: 0n })
+  }
+
+  /** A new version of the key with the value that each member has. */
+  async touchUntilAnswered(nodes: readonly ClusterNode[]): Promise<void> {
+    await this.#untilAnswered(nodes, { kind: 'put', key: 'k', value: '', lease: 0n, ignoreValue: true })
+  }
+
+  async #untilAnswered(nodes: readonly ClusterNode[], request: ModelRequest): Promise<void> {
+    const wire = { kind: 'keyValue', request, isSerializable: false, atRevision: 0 } as const
     for (let i = 0; i < 200; i++) {
-      const node = present(nodes[i % nodes.length], 'there is a node')
-      if (node.life?.server !== undefined && (await this.put(node, value)).kind === 'answered') return
+      const { life } = present(nodes[i % nodes.length], 'there is a node')
+      if (life?.server !== undefined) {
+        const result = await this.scheduler.complete(this.paths.call(life, wire))
+        if (result.kind === 'answered') return
+      }
       await this.scheduler.run(50)
     }
-    assert.fail(`${value} was never answered`)
+    assert.fail(`a ${request.kind} was never answered`)
   }
 
   async change(node: ClusterNode, request: ModelRequest): Promise<void> {
@@ -171,15 +186,14 @@ export class Story {
     return new Map(found.pairs.map(({ key, value }) => [key, value]))
   }
 
-  /** Flips a bit of what the store of a member holds for key `k`, behind its back: no write shows it. */
-  rot(node: ClusterNode, what: 'version' | 'value', bit = 0x40): void {
+  /** Flips a bit of the newest value with a `!` at its end in the store of a member, behind its back: no write shows it. */
+  rot(node: ClusterNode, bit = 0x40): void {
     const store = storeOf(this.#dataOf(node.name))
-    const table = what === 'version' ? 'current' : 'revisions'
-    const rows = [...store.range(table, {})].filter(({ key, value }) =>
-      what === 'version' ? key[0] === 0x6b : value.at(-1) === 0x21,
+    const rows = [...store.range('revisions', {})].filter(
+      ({ value }) => value.at(-1 - predecessorBytes) === 0x21,
     )
     const row = present(rows.at(-1), 'the store has the row').value
-    const at = row.length - (what === 'version' ? 16 : 1)
+    const at = row.length - 1 - predecessorBytes
     row[at] = (row[at] ?? 0) ^ bit
   }
 
