@@ -46,6 +46,10 @@ export class Generator<Name extends ScenarioName> {
     return Generator.#running.has(this.#child)
   }
 
+  get pid(): number | undefined {
+    return this.#child.pid
+  }
+
   /** Ends every load that a measurement has left behind. */
   static killAll(): void {
     for (const child of Generator.#running) child.kill('SIGKILL')

@@ -11,12 +11,12 @@ import {
   type MaintenanceHooks,
 } from '../src/etcd/index.ts'
 import {
-  type GrpcCall,
   GrpcError,
   type GrpcMethod,
   type GrpcServices,
   type GrpcStream,
   type GrpcStreamHandlers,
+  type GrpcUnaryCall,
   type Metadata,
   noMetadata,
   wholeAnswer,
@@ -341,7 +341,7 @@ export class TestStream implements GrpcStream {
 }
 
 /** A call without a deadline, which a test cancels by its field. */
-export function plainCall(): GrpcCall & { isCancelled: boolean } {
+export function plainCall(): GrpcUnaryCall & { isCancelled: boolean } {
   return {
     path: '',
     metadata: noMetadata,
@@ -349,6 +349,8 @@ export function plainCall(): GrpcCall & { isCancelled: boolean } {
     timeoutMs: undefined,
     isCancelled: false,
     onCancel: () => undefined,
+    hasRoom: true,
+    room: () => Promise.resolve(),
     setTrailer: () => undefined,
   }
 }

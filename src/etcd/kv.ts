@@ -22,7 +22,7 @@ import {
   type ResponseOp,
   type TxnResponse,
 } from '../etcd-codec/index.ts'
-import type { GrpcCall, GrpcMethod, UnaryAnswer } from '../grpc/index.ts'
+import type { GrpcCall, GrpcMethod, GrpcUnaryCall, UnaryAnswer } from '../grpc/index.ts'
 import { minRevisionOf, sessionOf } from './call-metadata.ts'
 import { headerAt, inSlices, propose, refusal, waitOptions } from './context.ts'
 import type { EtcdDependencies } from './dependencies.ts'
@@ -57,7 +57,7 @@ function range(
   from: EtcdDependencies,
   turns: ReadTurns,
   bytes: Uint8Array,
-  call: GrpcCall,
+  call: GrpcUnaryCall,
 ): UnaryAnswer | Promise<UnaryAnswer> {
   const request = decodeRangeRequest(bytes)
   if (!request.serializable && from.group.isLearner) {
@@ -117,7 +117,7 @@ async function transact(
   from: EtcdDependencies,
   turns: ReadTurns,
   bytes: Uint8Array,
-  call: GrpcCall,
+  call: GrpcUnaryCall,
 ): Promise<UnaryAnswer> {
   const request = decodeTxnRequest(bytes)
   const operation = checked(from, transactionOperation(request, from.options))

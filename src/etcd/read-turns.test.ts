@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { ManualTime, plainCall, settle } from '../../testing/etcd-door.ts'
 import { isQuorateError } from '../base/index.ts'
-import type { GrpcCall, UnaryAnswer } from '../grpc/index.ts'
+import type { GrpcUnaryCall, UnaryAnswer } from '../grpc/index.ts'
 import { ReadTurns } from './read-turns.ts'
 
 /** Turns that the test gives. */
@@ -37,7 +37,7 @@ class Reads {
   readonly begun: number[] = []
   readonly ended: unknown[] = []
 
-  ask(id: number, answer: UnaryAnswer | Promise<UnaryAnswer>, call: GrpcCall = plainCall()): void {
+  ask(id: number, answer: UnaryAnswer | Promise<UnaryAnswer>, call: GrpcUnaryCall = plainCall()): void {
     const read = (): UnaryAnswer | Promise<UnaryAnswer> => {
       this.begun.push(id)
       return answer
@@ -45,7 +45,7 @@ class Reads {
     const found = this.turns.run(call, timeoutMs, read)
     Promise.resolve(found).then(
       () => this.ended.push(id),
-      (error) => this.ended.push(isQuorateError(error) ? `${id} ${error.code}` : error),
+      (error) => this.ended.push(`${id} ${isQuorateError(error) ? error.code : error.message}`),
     )
   }
 }
@@ -129,13 +129,63 @@ test('who went away is not read for, and who waited too long is told so', async 
   reads.ask(3, large, gone)
   gone.isCancelled = true
   await reads.time.step()
-  assert.deepEqual(reads.ended, [1, 2, '3 cancelled'])
+  assert.deepEqual(reads.ended, [1, 2, '3 the client went away'])
   for (let id = 4; id <= 5; id++) reads.ask(id, large)
   reads.ask(6, large, late)
   await reads.time.advance(timeoutMs + 1)
   await reads.time.step()
   assert.deepEqual(reads.begun, [1, 2, 4, 5])
   assert.deepEqual(reads.ended.at(-1), '6 timeout')
+})
+
+test('who does not take earlier answers is read for when it has, and keeps nobody waiting meanwhile', async () => {
+  const reads = new Reads()
+  const room = Promise.withResolvers<void>()
+  const behind = { ...plainCall(), hasRoom: false, room: () => room.promise }
+  reads.ask(1, large, behind)
+  await reads.time.step()
+  for (let id = 2; id <= 4; id++) reads.ask(id, large)
+  reads.ask(5, large, behind)
+  for (let turns = 0; turns < 3; turns++) await reads.time.step()
+  assert.deepEqual(reads.begun, [2, 3, 4])
+  assert.equal(reads.time.hasNext, false, 'who waits for its client asks for no turn')
+  // That time is its own and no reason to refuse it.
+  await reads.time.advance(timeoutMs + 1)
+  behind.hasRoom = true
+  room.resolve()
+  await settle()
+  await reads.time.step()
+  assert.deepEqual(reads.begun, [2, 3, 4, 1, 5])
+  assert.deepEqual(reads.ended, [2, 3, 4, 1, 5])
+})
+
+test('a turn looks at so many of those that wait, though none of them may begin', async (t) => {
+  const reads = new Reads()
+  const behind = { ...plainCall(), hasRoom: false, room: () => new Promise<void>(() => undefined) }
+  const asked = t.mock.method(behind, 'room')
+  for (let id = 0; id < 1_000; id++) reads.ask(id, large, behind)
+  const counts: number[] = []
+  for (let turns = 0; turns < 4; turns++) {
+    await reads.time.step()
+    counts.push(asked.mock.callCount())
+  }
+  assert.deepEqual(counts, [256, 512, 768, 1_000])
+})
+
+test('who waits for room keeps its place in the queue', async () => {
+  const reads = new Reads()
+  const room = Promise.withResolvers<void>()
+  const behind = { ...plainCall(), hasRoom: false, room: () => room.promise }
+  reads.ask(0, large, behind)
+  await reads.time.step()
+  for (let id = 1; id < 10_002; id++) reads.ask(id, large)
+  reads.ask(10_002, large)
+  await settle()
+  assert.deepEqual(reads.ended, [1, 2, '10002 overloaded'])
+  room.resolve()
+  behind.hasRoom = true
+  await settle()
+  assert.equal(reads.ended.length, 3)
 })
 
 test('a queue that is full refuses', async () => {

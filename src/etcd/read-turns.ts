@@ -1,5 +1,5 @@
 import { assert, QuorateError, RingQueue } from '../base/index.ts'
-import type { GrpcCall, UnaryAnswer } from '../grpc/index.ts'
+import { GrpcError, type GrpcUnaryCall, grpcStatus, type UnaryAnswer } from '../grpc/index.ts'
 import type { Time } from '../io/index.ts'
 
 /** Bytes of answers that one turn of the loop reads before others have theirs: a millisecond or two of work. */
@@ -7,16 +7,22 @@ const turnBytesMax = 512 * 1024
 /** Reads that go on over several turns. Each holds what it has read; a turn has one slice of one of them. */
 const underWayCountMax = 16
 const waitingCountMax = 10_000
+/** Waiting reads that one turn starts, refuses or lets wait for their clients. */
+const lookedPerTurn = 256
 /** What costs less is not counted: nothing is to be asked of usual reads. */
 const countedBytesMin = 16 * 1024
 
 interface Waiting {
-  readonly call: GrpcCall
-  readonly sinceMs: number
+  readonly call: GrpcUnaryCall
+  /** Since when it waits for others; the time in which its client does not take its answers does not count. */
+  sinceMs: number
   readonly timeoutMs: number
   start(): void
-  refuse(error: QuorateError): void
+  refuse(error: QuorateError | GrpcError): void
 }
+
+/** One for all: thousands go with the connections of clients that took nothing, and to make an error takes long. */
+const clientGone = new GrpcError(grpcStatus.cancelled, 'the client went away')
 
 /**
  * Large reads of many clients one after the other, and their slices too. All that became possible in one turn, by one
@@ -28,6 +34,8 @@ export class ReadTurns {
   readonly #waiting = new RingQueue<Waiting>(waitingCountMax)
   /** Reads under way that wait for the turn of their next slice. */
   readonly #slices = new RingQueue<() => void>(underWayCountMax)
+  /** Of those that wait for room in their connections and for nobody else. */
+  #withoutRoomCount = 0
   #turnBytes = 0
   #underWayCount = 0
   #isTurning = false
@@ -41,11 +49,11 @@ export class ReadTurns {
    * was read: `overloaded`, and `timeout` for what would begin later than `timeoutMs`.
    */
   run(
-    call: GrpcCall,
+    call: GrpcUnaryCall,
     timeoutMs: number,
     read: () => UnaryAnswer | Promise<UnaryAnswer>,
   ): UnaryAnswer | Promise<UnaryAnswer> {
-    if (this.#waiting.size === 0 && this.#mayStart) return this.#start(read)
+    if (this.#waiting.size === 0 && this.#mayStart && call.hasRoom) return this.#start(read)
     return new Promise((resolve, reject) => {
       const start = (): void => {
         try {
@@ -55,7 +63,7 @@ export class ReadTurns {
         }
       }
       const waiting = { call, sinceMs: this.#time.monotonicMs(), timeoutMs, start, refuse: reject }
-      if (!this.#waiting.push(waiting)) {
+      if (this.#withoutRoomCount + this.#waiting.size === waitingCountMax || !this.#waiting.push(waiting)) {
         reject(new QuorateError('overloaded', `${waitingCountMax} reads wait for their turn`))
       }
       this.#turn()
@@ -114,15 +122,30 @@ export class ReadTurns {
   }
 
   #startWaiting(): void {
-    while (this.#mayStart) {
+    for (let looked = 0; looked < lookedPerTurn && this.#mayStart; looked++) {
       const waiting = this.#waiting.shift()
       if (waiting === undefined) return
       const { call, sinceMs, timeoutMs } = waiting
-      if (call.isCancelled) waiting.refuse(new QuorateError('cancelled', 'the client went away'))
+      if (call.isCancelled) waiting.refuse(clientGone)
       else if (this.#time.monotonicMs() - sinceMs > timeoutMs) {
         waiting.refuse(new QuorateError('timeout', `the read waited ${timeoutMs} ms for its turn`))
-      } else waiting.start()
+      } else this.#startOrWaitForRoom(waiting)
     }
+  }
+
+  #startOrWaitForRoom(waiting: Waiting): void {
+    if (waiting.call.hasRoom) {
+      waiting.start()
+      return
+    }
+    this.#withoutRoomCount++
+    void waiting.call.room().then(() => {
+      this.#withoutRoomCount--
+      waiting.sinceMs = this.#time.monotonicMs()
+      const isIn = this.#waiting.push(waiting)
+      assert(isIn, 'who waits for room has kept a place')
+      this.#turn()
+    })
   }
 }
 

@@ -2,9 +2,9 @@ import {
   type CallMetadata,
   encodeGrpcMessage,
   frameMessage,
-  type GrpcCall,
   GrpcError,
   type GrpcStatus,
+  type GrpcUnaryCall,
   grpcStatus,
   messagePrefix,
   type UnaryAnswer,
@@ -22,6 +22,9 @@ const okTrailers: HeaderList = headerList(['grpc-status', '0'])
 /** Larger messages leave as they are, behind a prefix of their own. */
 const copiedBytesMax = 16 * 1024
 
+/** Calls that wait for room and go on when another one of their connection has ended. */
+const releasedPerEnd = 2
+
 /** A deadline beyond it is none: timers take no longer delay. */
 const timerMsMax = 2 ** 31 - 1
 
@@ -34,6 +37,7 @@ export interface CallContext {
   /** The call is over, and its stream gone. */
   readonly ended: () => void
   readonly gathered: GatheredBytes
+  readonly untaken: UntakenBytes
   /** Streams of messages that are open. */
   readonly streams: Set<OpenStream>
 }
@@ -49,6 +53,13 @@ interface GatheredBytes {
   bytes: number
 }
 
+/** What the unary calls of one connection answered and its client has not taken, and who waits for it to do so. */
+interface UntakenBytes {
+  readonly bytesMax: number
+  bytes: number
+  readonly waiting: Set<() => void>
+}
+
 /** What reads the messages of one call. */
 export interface CallReader {
   onData(bytes: Uint8Array): void
@@ -60,7 +71,7 @@ export interface CallReader {
 }
 
 /** One call, from its headers to its trailers: what a service sees as GrpcCall, and the way every answer takes. */
-export class Call implements GrpcCall, StreamListener {
+export class Call implements GrpcUnaryCall, StreamListener {
   readonly stream: CallStream
   readonly #plan: CallPlan
   readonly #context: CallContext
@@ -69,6 +80,7 @@ export class Call implements GrpcCall, StreamListener {
   #cancelCallbacks: (() => void)[] | undefined
   #timer: Timer | undefined
   #gatheredBytes = 0
+  #untakenBytes = 0
   #isDecided = false
   #isCancelled = false
 
@@ -117,6 +129,23 @@ export class Call implements GrpcCall, StreamListener {
     else this.#cancelCallbacks.push(callback)
   }
 
+  get hasRoom(): boolean {
+    const { bytes, bytesMax } = this.#context.untaken
+    return bytes < bytesMax
+  }
+
+  room(): Promise<void> {
+    if (this.hasRoom || this.#isCancelled) return Promise.resolve()
+    const { waiting } = this.#context.untaken
+    return new Promise((resolve) => {
+      waiting.add(resolve)
+      this.onCancel(() => {
+        waiting.delete(resolve)
+        resolve()
+      })
+    })
+  }
+
   setTrailer(name: string, value: string): void {
     this.#trailers ??= []
     const at = this.#trailers.indexOf(name)
@@ -149,6 +178,8 @@ export class Call implements GrpcCall, StreamListener {
     if (!this.#hasProperTrailers()) return
     this.send(message)
     this.stream.end(this.#finalTrailers(grpcStatus.ok, ''), this.#trailers === undefined)
+    this.#untakenBytes = this.stream.pendingBytes
+    this.#context.untaken.bytes += this.#untakenBytes
   }
 
   /** Ends the answer after what was sent. Without a message before it the status goes as headers (trailers-only). */
@@ -225,7 +256,21 @@ export class Call implements GrpcCall, StreamListener {
     this.#drop()
     if (!this.#isDecided) this.#cancel()
     this.#reader?.onClose()
+    this.#leaveRoom()
     this.#context.ended()
+  }
+
+  /** Whoever goes on closes later and lets others go on: not all at once, only to find that the first took the room. */
+  #leaveRoom(): void {
+    const { untaken } = this.#context
+    untaken.bytes -= this.#untakenBytes
+    if (untaken.waiting.size === 0) return
+    let left = releasedPerEnd
+    for (const resolve of untaken.waiting) {
+      if (left-- === 0 || !this.hasRoom) return
+      untaken.waiting.delete(resolve)
+      resolve()
+    }
   }
 
   #decide(): void {

@@ -20,6 +20,8 @@ export interface CallsOptions {
   readonly gatheredBytesMax: number
   /** Bytes that wait in one stream before `send` answers false. */
   readonly sendBufferBytesMax: number
+  /** Bytes of unary answers that wait in one connection before nothing large is begun for it. */
+  readonly untakenBytesMax: number
 }
 
 /** Finds the method of each request and runs it; of all connections of a server. */
@@ -45,9 +47,19 @@ export class Calls {
 
   /** What its calls share, of one connection. */
   context(peer: string): CallContext {
-    const { time, logger, later, gatheredBytesMax } = this.#options
+    const { time, logger, later, gatheredBytesMax, untakenBytesMax } = this.#options
     const gathered = { bytesMax: gatheredBytesMax, bytes: 0 }
-    return { peer, time, logger, later, ended: () => this.#openCount--, gathered, streams: new Set() }
+    const untaken = { bytesMax: untakenBytesMax, bytes: 0, waiting: new Set<() => void>() }
+    return {
+      peer,
+      time,
+      logger,
+      later,
+      ended: () => this.#openCount--,
+      gathered,
+      untaken,
+      streams: new Set(),
+    }
   }
 
   /** Its connection takes no further requests: the streams that the client would keep open for ever end. */

@@ -1,4 +1,12 @@
-import { type Http2ErrorCode, type Http2Limits, http2Error, ServerConnection } from '../http2/index.ts'
+import type { HeaderList } from '../hpack/index.ts'
+import {
+  type ConnectionListener,
+  type Http2ErrorCode,
+  type Http2Limits,
+  http2Error,
+  ServerConnection,
+  type ServerStream,
+} from '../http2/index.ts'
 import type { CallContext } from './call.ts'
 import type { Calls } from './calls.ts'
 
@@ -8,32 +16,27 @@ export interface GrpcTransport {
   write(pieces: readonly Uint8Array[]): boolean
   /** Sends what was written, then closes; `isFault`: without waiting for a client that does not take it. */
   end(isFault: boolean): void
+  /** The connection has ended, with code 0 in good order: told once, before `end`. */
+  ended(code: Http2ErrorCode, text: string): void
+  /** Who the client is. */
+  readonly peer: string
   /** Asks for `flush` once this turn is over; more than once asked is once. */
   scheduleFlush(): void
 }
 
 /** One connection: its HTTP/2 end and its calls. */
-export class GrpcConnection {
+export class GrpcConnection implements ConnectionListener {
   readonly #transport: GrpcTransport
   readonly #http2: ServerConnection
   readonly #calls: Calls
-  readonly #context: CallContext
+  /** Since its first call. */
+  #context: CallContext | undefined
   #ending: Http2ErrorCode | undefined
 
-  constructor(transport: GrpcTransport, calls: Calls, limits: Http2Limits, peer: string, ended: EndListener) {
+  constructor(transport: GrpcTransport, calls: Calls, limits: Http2Limits) {
     this.#transport = transport
     this.#calls = calls
-    const context = calls.context(peer)
-    this.#context = context
-    this.#http2 = new ServerConnection(limits, {
-      onRequest: (stream, headers) => calls.start(stream, headers, context),
-      onOutput: () => this.#transport.scheduleFlush(),
-      onEnd: (code, text) => {
-        this.#ending = code
-        this.#transport.scheduleFlush()
-        ended(code, text)
-      },
-    })
+    this.#http2 = new ServerConnection(limits, this)
     this.#transport.scheduleFlush()
   }
 
@@ -56,13 +59,20 @@ export class GrpcConnection {
     return this.#http2.outputBytes
   }
 
-  /** Bytes of answers that were not taken, and of requests that are not whole. */
+  /** Bytes of answers that were not taken, and of requests that are not whole or not read. */
   get waitingBytes(): number {
-    return this.#http2.pendingBytes + this.#http2.outputBytes + this.#context.gathered.bytes
+    const { pendingBytes, outputBytes, unreadBytes } = this.#http2
+    return pendingBytes + outputBytes + unreadBytes + (this.#context?.gathered.bytes ?? 0)
   }
 
-  receive(bytes: Uint8Array, nowMs: number): void {
-    this.#http2.receive(bytes, nowMs)
+  /** True: so many frames were read, and more may wait for `goOn`. */
+  receive(bytes: Uint8Array, nowMs: number, frameCountMax: number): boolean {
+    return this.#http2.receive(bytes, nowMs, frameCountMax)
+  }
+
+  /** Reads on in what was received; as `receive`. */
+  goOn(nowMs: number, frameCountMax: number): boolean {
+    return this.#http2.goOn(nowMs, frameCountMax)
   }
 
   /** Hands what waits to the transport. */
@@ -89,15 +99,30 @@ export class GrpcConnection {
   /** GOAWAY, the end of endless streams, and of the connection once the calls under way are done. */
   close(): void {
     this.#http2.close()
-    this.#calls.leave(this.#context)
+    if (this.#context !== undefined) this.#calls.leave(this.#context)
   }
 
   /** The transport is gone. */
   lost(): void {
     this.#http2.lost()
   }
-}
 
-export type EndListener = (code: Http2ErrorCode, text: string) => void
+  // ---- from http2 ---------------------------------------------------------------------------------------------
+
+  onRequest(stream: ServerStream, headers: HeaderList): void {
+    this.#context ??= this.#calls.context(this.#transport.peer)
+    this.#calls.start(stream, headers, this.#context)
+  }
+
+  onOutput(): void {
+    this.#transport.scheduleFlush()
+  }
+
+  onEnd(code: Http2ErrorCode, text: string): void {
+    this.#ending = code
+    this.#transport.scheduleFlush()
+    this.#transport.ended(code, text)
+  }
+}
 
 const pingPayload = Uint8Array.of(0x71, 0x75, 0x6f, 0x72, 0x61, 0x74, 0x65, 0x21)

@@ -72,6 +72,7 @@ function startConnection() {
     messageBytesMax: gatheredBytesMax,
     gatheredBytesMax,
     sendBufferBytesMax: 1_000_000,
+    untakenBytesMax: 1_000_000,
   })
   const connect = () => {
     const context = calls.context('peer')

@@ -13,6 +13,7 @@ import {
   type GrpcServices,
   type GrpcStream,
   type GrpcStreamHandlers,
+  type GrpcUnaryCall,
   grpcStatus,
   type UnaryHandler,
 } from '../grpc/index.ts'
@@ -423,6 +424,35 @@ test('send answers false while the client does not read, and onDrain follows whe
   const answer = await answerOf(stream.resume())
   assert.equal(answer.messages.length, count)
   assert.deepEqual([answer.status, drains], [0, 1])
+})
+
+test('a unary call has no room while its client does not take earlier answers, until it does or the call is gone', async (t) => {
+  const answered = new Uint8Array(600_000)
+  const calls = Array.from({ length: 4 }, () => Promise.withResolvers<GrpcUnaryCall>())
+  const handle: UnaryHandler = ([id = 0], call) => {
+    calls[id]?.resolve(call)
+    if (id === 0) return answered
+    return call.room().then(() => Uint8Array.of(call.hasRoom ? 1 : 0))
+  }
+  const services = new Map([['/test.Unary/Call', unary(handle)]])
+  const { connect } = await startServer(t, services, { untakenBytesMax: 500_000 })
+  const session = await connect()
+  const [large, next, leaving] = [0, 1, 2].map((id) => {
+    const stream = openCall(session, '/test.Unary/Call')
+    stream.pause()
+    stream.end(frameMessage(Uint8Array.of(id)))
+    return stream
+  })
+  assert.ok(large !== undefined && next !== undefined && leaving !== undefined)
+  const [, second, third] = await Promise.all(calls.slice(0, 3).map(({ promise }) => promise))
+  assert.deepEqual([second?.hasRoom, third?.hasRoom], [false, false])
+  const elsewhere = await callUnary(await connect(), '/test.Unary/Call', Uint8Array.of(3))
+  assert.deepEqual(elsewhere.messages, [Uint8Array.of(1)], 'each connection has room of its own')
+  leaving.close(constants.NGHTTP2_CANCEL)
+  await third?.room()
+  assert.deepEqual([second?.hasRoom, second?.isCancelled, third?.isCancelled], [false, false, true])
+  assert.equal((await answerOf(large.resume())).messages[0]?.length, answered.length)
+  assert.deepEqual((await answerOf(next.resume())).messages, [Uint8Array.of(1)])
 })
 
 test('a deadline ends a stream even when the client reads nothing', async (t) => {

@@ -1,7 +1,10 @@
 import type { Socket } from 'node:net'
 import type { Logger } from '../io/index.ts'
 import type { GrpcLimits } from './limits.ts'
+import { peerOf } from './peer.ts'
 import type { Session } from './session.ts'
+
+const ignore = (): void => undefined
 
 /** What every HTTP/2 client sends first. Source: RFC 9113 section 3.4. */
 const preface: Uint8Array = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
@@ -10,9 +13,11 @@ export interface ConnectionContext {
   readonly limits: GrpcLimits
   readonly logger: Logger
   /** Takes a connection that begins as HTTP/2, paused, with what was read of it so far. */
-  readonly startSession: (socket: Socket, received: Buffer, peer: string) => Session
+  readonly startSession: (socket: Socket, received: Buffer) => Session
   /** Takes a connection that does not begin as HTTP/2; the bytes read so far are back in the socket. */
   readonly onOtherProtocol: (socket: Socket) => void
+  /** Its client sends no more: `leave` is to be called, not for all at once. */
+  readonly onEnd: (connection: ClientConnection) => void
   readonly onClose: (connection: ClientConnection) => void
 }
 
@@ -21,9 +26,6 @@ export interface ConnectionContext {
  * `check` is called every so often and ends what takes too long: there is no timer a connection.
  */
 export class ClientConnection {
-  readonly peer: string
-  /** Resolves when the socket is gone. */
-  readonly closed: Promise<void>
   readonly #socket: Socket
   readonly #context: ConnectionContext
   #protocol: 'undecided' | 'http2' | 'other' = 'undecided'
@@ -39,22 +41,14 @@ export class ClientConnection {
   constructor(socket: Socket, context: ConnectionContext, nowMs: number) {
     this.#socket = socket
     this.#context = context
-    this.peer = `${socket.remoteAddress ?? 'unknown'}:${socket.remotePort ?? 0}`
     this.#startMs = nowMs
     this.#heardMs = nowMs
     this.#busyMs = nowMs
     // Before anything else: a socket without this listener can end the process.
-    socket.on('error', () => undefined)
-    this.closed = new Promise((resolve) => {
-      socket.on('close', () => {
-        context.onClose(this)
-        resolve()
-      })
-    })
+    socket.on('error', ignore)
+    socket.on('close', () => context.onClose(this))
     socket.on('data', this.#onFirstBytes)
-    // The HTTP/1 server lets a client close its half and still read. In HTTP/2 the end of the bytes is the end of the
-    // connection, and without this its open streams would never hear of it.
-    socket.allowHalfOpen = false
+    socket.on('end', this.#onEnd)
   }
 
   /** Nobody would miss it: whoever comes next may have its place. */
@@ -99,6 +93,17 @@ export class ClientConnection {
     this.#socket.destroy()
   }
 
+  /** Its client sends no more. What was written still leaves. */
+  leave(): void {
+    this.#socket.destroySoon()
+  }
+
+  /**
+   * The HTTP/1 server lets a client close its half and still read. In HTTP/2 the end of the bytes is the end of the connection,
+   * and its open streams hear of it by that.
+   */
+  readonly #onEnd = (): void => this.#context.onEnd(this)
+
   readonly #onFirstBytes = (chunk: Buffer): void => {
     const received = this.#received === undefined ? chunk : Buffer.concat([this.#received, chunk])
     const count = Math.min(received.length, preface.length)
@@ -112,17 +117,17 @@ export class ClientConnection {
     this.#socket.pause()
     if (isHttp2) {
       this.#protocol = 'http2'
-      this.#session = this.#context.startSession(this.#socket, received, this.peer)
+      this.#session = this.#context.startSession(this.#socket, received)
     } else {
       this.#protocol = 'other'
       this.#socket.unshift(received)
-      this.#socket.allowHalfOpen = true
+      this.#socket.off('end', this.#onEnd)
       this.#context.onOtherProtocol(this.#socket)
     }
   }
 
   #drop(reason: string): void {
-    this.#context.logger.log('info', 'grpc-connection-dropped', { peer: this.peer, reason })
+    this.#context.logger.log('info', 'grpc-connection-dropped', { peer: peerOf(this.#socket), reason })
     this.destroy()
   }
 }

@@ -13,6 +13,8 @@ export interface GrpcLimits {
   readonly headerBytesMax: number
   /** Bytes of answers that wait in one stream before `send` answers false. */
   readonly sendBufferBytesMax: number
+  /** Bytes of answers to unary calls that wait in one connection before nothing large is begun for it. */
+  readonly untakenBytesMax: number
   /** Bytes a client may send ahead, in one stream and in one connection. */
   readonly streamWindowBytes: number
   readonly connectionWindowBytes: number
@@ -51,6 +53,7 @@ export const defaultLimits: GrpcLimits = {
   streamCountMax: 4_096,
   headerBytesMax: 32 * 1024,
   sendBufferBytesMax: 1024 * 1024,
+  untakenBytesMax: 1024 * 1024,
   streamWindowBytes: 1024 * 1024,
   connectionWindowBytes: 8 * 1024 * 1024,
   sessionMemoryMiB: 64,

@@ -4,6 +4,7 @@ import type { Calls } from '../grpc-http2/index.ts'
 import { headerList } from '../hpack/index.ts'
 import type { Logger } from '../io/index.ts'
 import { NodeStream } from './node-stream.ts'
+import { peerOf } from './peer.ts'
 import type { Session } from './session.ts'
 
 export type PerformServerHandshake = typeof import('node:http2').performServerHandshake
@@ -25,7 +26,10 @@ export class NodeSession implements Session {
   #openCallCount = 0
   #hasCalled = false
 
-  constructor(socket: Socket, context: NodeSessionContext, peer: string) {
+  constructor(socket: Socket, context: NodeSessionContext) {
+    const peer = peerOf(socket)
+    // The end of the bytes is the end of the connection, and of its streams.
+    socket.allowHalfOpen = false
     const { calls, logger, performServerHandshake, options, connectionWindowBytes } = context
     const session = performServerHandshake(socket, options)
     this.#session = session

@@ -1,9 +1,11 @@
 import type { Socket } from 'node:net'
 import { type Calls, GrpcConnection, type GrpcTransport } from '../grpc-http2/index.ts'
-import type { Http2Limits } from '../http2/index.ts'
+import type { Http2ErrorCode, Http2Limits } from '../http2/index.ts'
 import type { Logger, Time } from '../io/index.ts'
 import type { Backlog, Backlogged } from './backlog.ts'
+import { peerOf } from './peer.ts'
 import type { Session } from './session.ts'
+import type { TurnQueue } from './turn-queue.ts'
 
 /** Answers of pings, headers and the like that may wait for a client that does not read; then it is not read either. */
 const unreadBytesMax = 64 * 1024
@@ -12,14 +14,21 @@ const lingerMs = 1_000
 /** What a socket reads at once. The library under Node goes on up to 32 times while each is whole: 2 MiB of one client. */
 const wholeReadBytes = 64 * 1024
 
-/** Connections that send without a pause and are read in one turn of the loop. */
-const restedPerTurn = 8
+/** Frames of one connection that are read before others have their turn: a quarter of a millisecond for most of them. */
+const framesPerSlice = 64
+/** After writing so much a connection waits for its turn before it is given more. */
+const largeWriteBytes = 128 * 1024
 
 export interface OwnSessionContext {
   readonly calls: Calls
   readonly limits: Http2Limits
+  /** Bytes that may wait for a client whose socket takes no more; then it is not read either. */
+  readonly untakenBytesMax: number
   readonly flushes: FlushQueue
-  readonly rests: RestQueue
+  /** Those that sent more than one read takes, or more than a slice of frames. */
+  readonly rests: TurnQueue<OwnSession>
+  /** Those whose clients took all they were sent, and have more coming: some take megabytes as fast as they come. */
+  readonly drains: TurnQueue<OwnSession>
   readonly backlog: Backlog
   readonly time: Time
   readonly logger: Logger
@@ -45,60 +54,28 @@ export class FlushQueue {
   }
 }
 
-interface Resting {
-  resume(): void
-}
-
-/** Connections of a server that sent more than one read takes: they go on in turn, a few in each turn of the loop. */
-export class RestQueue {
-  readonly #resting = new Set<Resting>()
-  #isScheduled = false
-
-  add(session: Resting): void {
-    this.#resting.add(session)
-    this.#schedule()
-  }
-
-  #schedule(): void {
-    if (this.#isScheduled || this.#resting.size === 0) return
-    this.#isScheduled = true
-    setImmediate(() => this.#run())
-  }
-
-  #run(): void {
-    this.#isScheduled = false
-    let left = restedPerTurn
-    for (const session of this.#resting) {
-      if (left-- === 0) break
-      this.#resting.delete(session)
-      session.resume()
-    }
-    this.#schedule()
-  }
-}
-
 /** HTTP/2 of our own on one socket, which has been read up to and without `received`. */
 export class OwnSession implements Session, GrpcTransport, Backlogged {
   readonly #socket: Socket
   readonly #context: OwnSessionContext
   readonly #connection: GrpcConnection
-  readonly #peer: string
   #isFlushDue = false
   #isBlocked = false
+  /** Since the socket last took all of it at once, or was given more. */
+  #writtenBytes = 0
   #isLingering = false
+  #isResting = false
+  /** What it rests from is not read before its client has taken something. */
+  #isHeld = false
 
-  constructor(socket: Socket, received: Uint8Array, context: OwnSessionContext, peer: string) {
+  constructor(socket: Socket, received: Uint8Array, context: OwnSessionContext) {
     this.#socket = socket
     this.#context = context
-    this.#peer = peer
-    this.#connection = new GrpcConnection(this, context.calls, context.limits, peer, (code, text) => {
-      if (code !== 0) context.logger.log('debug', 'grpc-session-failed', { peer, error: text })
-    })
+    this.#connection = new GrpcConnection(this, context.calls, context.limits)
     socket.on('data', (bytes: Buffer) => this.#receive(bytes))
     socket.on('drain', () => {
-      this.#isBlocked = false
-      this.#connection.drained()
-      this.resume()
+      if (this.#writtenBytes < largeWriteBytes) this.sendOn()
+      else context.drains.add(this)
     })
     socket.on('close', () => this.#connection.lost())
     this.#receive(received)
@@ -133,6 +110,7 @@ export class OwnSession implements Session, GrpcTransport, Backlogged {
     this.#isFlushDue = false
     if (this.#socket.destroyed) return
     this.#connection.flush()
+    if (this.#isUnread) this.#socket.pause()
     this.#context.backlog.note(this)
   }
 
@@ -141,16 +119,16 @@ export class OwnSession implements Session, GrpcTransport, Backlogged {
   }
 
   dropBacklog(): void {
-    const { waitingBytes } = this
-    this.#context.logger.log('warn', 'grpc-connection-dropped', {
-      peer: this.#peer,
-      reason: 'holds-most',
-      waitingBytes,
-    })
+    const { waitingBytes, peer } = this
+    this.#context.logger.log('warn', 'grpc-connection-dropped', { peer, reason: 'holds-most', waitingBytes })
     this.#socket.destroy()
   }
 
   // ---- for the connection -------------------------------------------------------------------------------------
+
+  get peer(): string {
+    return peerOf(this.#socket)
+  }
 
   scheduleFlush(): void {
     if (this.#isFlushDue) return
@@ -160,6 +138,7 @@ export class OwnSession implements Session, GrpcTransport, Backlogged {
 
   write(pieces: readonly Uint8Array[]): boolean {
     const socket = this.#socket
+    for (const piece of pieces) this.#writtenBytes += piece.length
     if (pieces.length === 1) {
       this.#isBlocked = !socket.write(pieces[0] as Uint8Array)
     } else {
@@ -167,7 +146,23 @@ export class OwnSession implements Session, GrpcTransport, Backlogged {
       for (const piece of pieces) this.#isBlocked = !socket.write(piece)
       socket.uncork()
     }
+    if (!this.#isBlocked) this.#writtenBytes = 0
     return !this.#isBlocked
+  }
+
+  /** What was written has been taken. */
+  sendOn(): void {
+    if (this.#socket.destroyed) return
+    this.#isBlocked = false
+    this.#writtenBytes = 0
+    this.#connection.drained()
+    if (this.#isHeld) this.#rest()
+    else this.resume()
+  }
+
+  ended(code: Http2ErrorCode, text: string): void {
+    if (code === 0) return
+    this.#context.logger.log('debug', 'grpc-session-failed', { peer: this.peer, error: text })
   }
 
   end(isFault: boolean): void {
@@ -189,32 +184,55 @@ export class OwnSession implements Session, GrpcTransport, Backlogged {
   }
 
   #receive(bytes: Uint8Array): void {
+    let mayBeMore = false
     try {
-      this.#connection.receive(bytes, this.#context.time.monotonicMs())
+      mayBeMore = this.#connection.receive(bytes, this.#context.time.monotonicMs(), framesPerSlice)
     } catch (error) {
-      // A fault of ours ends this connection and nothing else.
-      const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
-      this.#context.logger.log('error', 'grpc-dispatch-failed', { peer: this.#peer, error: text })
-      this.#socket.destroy()
+      this.#fault(error)
       return
     }
-    if (this.#isUnread) this.#socket.pause()
-    else if (bytes.length >= wholeReadBytes) this.#rest()
+    if (mayBeMore || bytes.length >= wholeReadBytes) this.#rest()
+    else if (this.#isUnread) this.#socket.pause()
     this.#context.backlog.note(this)
   }
 
-  get #isUnread(): boolean {
-    return this.#isBlocked && this.#connection.outputBytes > unreadBytesMax
+  /** Reads a slice of what came. True: that was all, and more may come; false: it rests again. */
+  readOn(): boolean {
+    this.#isHeld = this.#isUnread
+    if (this.#isHeld) return true
+    try {
+      const mayBeMore = this.#connection.goOn(this.#context.time.monotonicMs(), framesPerSlice)
+      if (mayBeMore) return false
+    } catch (error) {
+      this.#fault(error)
+      return true
+    }
+    this.#isResting = false
+    this.resume()
+    return true
   }
 
-  /** More has come than one read takes: the other connections have their turn before it. */
+  /** A fault of ours ends this connection and nothing else. */
+  #fault(error: unknown): void {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    this.#context.logger.log('error', 'grpc-dispatch-failed', { peer: this.peer, error: text })
+    this.#socket.destroy()
+  }
+
+  get #isUnread(): boolean {
+    if (!this.#isBlocked) return false
+    return this.#connection.outputBytes > unreadBytesMax || this.waitingBytes > this.#context.untakenBytesMax
+  }
+
+  /** More has come than one turn takes: the other connections have theirs before it. */
   #rest(): void {
+    this.#isResting = true
     this.#socket.pause()
     this.#context.rests.add(this)
   }
 
   /** Reads on, unless there is a reason not to. */
   resume(): void {
-    if (!this.#isUnread && !this.#isLingering) this.#socket.resume()
+    if (!this.#isUnread && !this.#isLingering && !this.#isResting) this.#socket.resume()
   }
 }

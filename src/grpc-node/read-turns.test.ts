@@ -8,7 +8,6 @@ import type { GrpcServices } from '../grpc/index.ts'
 import { HpackEncoder, headerList } from '../hpack/index.ts'
 import { clientPreface } from '../http2/index.ts'
 import { OutgoingFrames } from '../http2/outgoing-frames.ts'
-import { RestQueue } from './own-session.ts'
 
 test('one client has no turn of the loop for itself', async (t) => {
   const messageBytes = 1_000
@@ -56,18 +55,4 @@ test('one client has no turn of the loop for itself', async (t) => {
   socket.write(Buffer.concat([clientPreface, ...frames.take()]))
   await done.promise
   assert.ok(turnBytesMax <= 2 * 64 * 1024, `${turnBytesMax} bytes in one turn`)
-})
-
-test('of many such clients a few are read in each turn, in the order in which they came', async () => {
-  const rests = new RestQueue()
-  const resumed: number[] = []
-  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
-  for (let id = 0; id < 20; id++) rests.add({ resume: () => void resumed.push(id) })
-  const counts: number[] = []
-  for (let turns = 0; turns < 4; turns++) {
-    await turn()
-    counts.push(resumed.length)
-  }
-  assert.deepEqual(counts, [8, 16, 20, 20])
-  assert.deepEqual(resumed, [...Array(20).keys()])
 })

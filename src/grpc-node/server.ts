@@ -8,10 +8,13 @@ import { ClientConnection, type ConnectionContext } from './client-connection.ts
 import { gunzip } from './gunzip.ts'
 import { defaultLimits, type GrpcLimits } from './limits.ts'
 import { nodeTransport, ownTransport } from './transports.ts'
+import { TurnQueue } from './turn-queue.ts'
 
 /** How often the time limits of connections are looked at, at most. */
 const checkEveryMs = 1_000
 const keepAliveMs = 15_000
+/** Connections whose clients are gone and that end in one turn of the loop. */
+const leaversPerTurn = 50
 
 export interface GrpcServerOptions {
   readonly services: GrpcServices
@@ -47,8 +50,8 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   const { services, time, logger, onHttp1Request } = options
   const limits: GrpcLimits = { ...defaultLimits, ...options.limits }
   const counts = { connections: 0, refused: 0 }
-  const { messageBytesMax, gatheredBytesMax, sendBufferBytesMax } = limits
-  const bounds = { messageBytesMax, gatheredBytesMax, sendBufferBytesMax }
+  const { messageBytesMax, gatheredBytesMax, sendBufferBytesMax, untakenBytesMax } = limits
+  const bounds = { messageBytesMax, gatheredBytesMax, sendBufferBytesMax, untakenBytesMax }
   const calls = new Calls({ services, time, logger, later, gunzip, ...bounds })
   const transport = options.http2Library === 'node' ? nodeTransport : ownTransport
   const startSession = transport({ calls, time, logger }, limits)
@@ -88,6 +91,12 @@ interface Shared {
 async function startListening(address: Address, shared: Shared): Promise<Listener> {
   const { limits, time, logger, counts } = shared
   const connections = new Set<ClientConnection>()
+  // Thousands may go at once, and the end of each takes what a call does.
+  const leavers = new TurnQueue<ClientConnection>(time, leaversPerTurn, (connection) => {
+    connection.leave()
+    return true
+  })
+  const emptied = Promise.withResolvers<void>()
   const server = createHttp1Server(shared)
   // The HTTP/1 server is the one that listens, so that its own time limits work; its way of taking a connection is
   // kept for those that turn out to be HTTP/1.
@@ -107,9 +116,11 @@ async function startListening(address: Address, shared: Shared): Promise<Listene
       takeHttp1.call(server, socket)
       socket.resume()
     },
+    onEnd: (connection) => leavers.add(connection),
     onClose(connection) {
       counts.connections--
       connections.delete(connection)
+      if (connections.size === 0 && !server.listening) emptied.resolve()
     },
   }
   server.on('connection', (socket: Socket) => {
@@ -134,7 +145,9 @@ async function startListening(address: Address, shared: Shared): Promise<Listene
   return {
     address: { host: address.host, port },
     async close() {
-      await closeServer(server, connections, limits.closeGraceMs)
+      const ends = closeServer(server, connections, limits.closeGraceMs)
+      if (connections.size > 0) await emptied.promise
+      clearTimeout(ends)
       clearInterval(sweep)
     },
   }
@@ -206,19 +219,13 @@ function listen(server: Server, address: Address): Promise<void> {
   })
 }
 
-async function closeServer(
-  server: Server,
-  connections: Set<ClientConnection>,
-  graceMs: number,
-): Promise<void> {
+/** The timer that ends what does not end within the grace. */
+function closeServer(server: Server, connections: Set<ClientConnection>, graceMs: number): NodeJS.Timeout {
   // Whoever comes from here on is refused by the system; the connections there are can only become fewer.
   server.close()
-  const ends = [...connections].map((connection) => connection.closed)
   for (const connection of connections) connection.close()
   server.closeIdleConnections()
-  const timer = setTimeout(() => {
+  return setTimeout(() => {
     for (const connection of connections) connection.destroy()
   }, graceMs)
-  await Promise.all(ends)
-  clearTimeout(timer)
 }

@@ -6,7 +6,13 @@ import { Backlog } from './backlog.ts'
 import type { ConnectionContext } from './client-connection.ts'
 import type { GrpcLimits } from './limits.ts'
 import { NodeSession } from './node-session.ts'
-import { FlushQueue, OwnSession, RestQueue } from './own-session.ts'
+import { FlushQueue, OwnSession } from './own-session.ts'
+import { TurnQueue } from './turn-queue.ts'
+
+/** Connections that send without a pause and have their next read in one turn of the loop: 64 KiB each. */
+const restedPerTurn = 3
+/** Connections that are given more to send in one turn: a quarter of a mebibyte each. */
+const drainedPerTurn = 4
 
 /** Who speaks HTTP/2 with the clients of a server. */
 type StartSession = ConnectionContext['startSession']
@@ -22,13 +28,15 @@ export function ownTransport({ calls, time, logger }: TransportContext, limits: 
   const context = {
     calls,
     limits: http2LimitsOf(limits),
+    untakenBytesMax: limits.untakenBytesMax,
     flushes: new FlushQueue(),
-    rests: new RestQueue(),
+    rests: new TurnQueue<OwnSession>(time, restedPerTurn, (session) => session.readOn()),
+    drains: new TurnQueue<OwnSession>(time, drainedPerTurn, sendOn),
     backlog: new Backlog(limits.waitingBytesMax),
     time,
     logger,
   }
-  return (socket, received, peer) => new OwnSession(socket, received, context, peer)
+  return (socket, received) => new OwnSession(socket, received, context)
 }
 
 /** HTTP/2 of Node's library. */
@@ -38,10 +46,15 @@ export function nodeTransport({ calls, logger }: TransportContext, limits: GrpcL
   const { performServerHandshake } = process.getBuiltinModule('node:http2')
   const options = nodeOptionsOf(limits)
   const context = { calls, logger, performServerHandshake, options, connectionWindowBytes }
-  return (socket, received, peer) => {
+  return (socket, received) => {
     socket.unshift(received)
-    return new NodeSession(socket, context, peer)
+    return new NodeSession(socket, context)
   }
+}
+
+function sendOn(session: OwnSession): true {
+  session.sendOn()
+  return true
 }
 
 function http2LimitsOf(limits: GrpcLimits): Http2Limits {

@@ -6,6 +6,7 @@ import {
   GrpcError,
   type GrpcStream,
   type GrpcStreamHandlers,
+  type GrpcUnaryCall,
   grpcStatus,
   HealthState,
 } from './index.ts'
@@ -63,12 +64,15 @@ function recordedStream(room = 100) {
   }
 }
 
+const { stream: plain } = recordedStream()
+const checkCall: GrpcUnaryCall = { ...plain, hasRoom: true, room: () => Promise.resolve() }
+
 function services(state: HealthState) {
   const all = createHealthServices(state)
   const check = all.get('/grpc.health.v1.Health/Check')
   const watch = all.get('/grpc.health.v1.Health/Watch')
   assert.ok(check?.kind === 'unary' && watch?.kind === 'stream')
-  return { check: (bytes: Uint8Array) => check.handle(bytes, recordedStream().stream), watch: watch.handle }
+  return { check: (bytes: Uint8Array) => check.handle(bytes, checkCall), watch: watch.handle }
 }
 
 test('check answers the status of a service, and NotFound for one that is not there', () => {

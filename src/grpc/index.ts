@@ -38,6 +38,7 @@ export {
   type GrpcStatus,
   type GrpcStream,
   type GrpcStreamHandlers,
+  type GrpcUnaryCall,
   grpcStatus,
   type Metadata,
   noMetadata,

@@ -57,11 +57,18 @@ export interface GrpcCall {
   setTrailer(name: string, value: string): void
 }
 
+export interface GrpcUnaryCall extends GrpcCall {
+  /** False: more answers than a bound wait for the client in its connection. Nothing large should be begun for it now. */
+  readonly hasRoom: boolean
+  /** Resolves when the client has taken its answers down to that bound, or this call is cancelled. */
+  room(): Promise<void>
+}
+
 /** One message: whole, or in pieces that follow each other. Nobody changes them any more. */
 export type UnaryAnswer = Uint8Array | readonly Uint8Array[]
 
 /** One message in, one out. Throw GrpcError to refuse; anything else thrown answers Internal and is logged. */
-export type UnaryHandler = (request: Uint8Array, call: GrpcCall) => UnaryAnswer | Promise<UnaryAnswer>
+export type UnaryHandler = (request: Uint8Array, call: GrpcUnaryCall) => UnaryAnswer | Promise<UnaryAnswer>
 
 /** A stream of messages both ways; server streaming is the case in which the client sends one and half-closes. */
 export interface GrpcStream extends GrpcCall {

@@ -1,4 +1,4 @@
-import { copyBytes, equalBytes, latin1FromBytes } from '../base/index.ts'
+import { copyBytes, emptyBytes, equalBytes, latin1FromBytes } from '../base/index.ts'
 import { DynamicTable } from './dynamic-table.ts'
 import { fieldBytes, type HeaderList } from './header-list.ts'
 import { decodeHuffman, huffmanDecodedMax } from './huffman.ts'
@@ -18,6 +18,7 @@ export class HpackError extends Error {
 /** Blocks that are remembered a connection: a client has a few calls that it makes again and again. */
 const rememberedCountMax = 8
 const rememberedBytesMax = 256
+const scratchBytesMin = 256
 /** No number in a block is larger: more than any limit allows, and far from where integers end. */
 const integerMax = 2 ** 28
 
@@ -30,12 +31,12 @@ interface Remembered {
 export class HpackDecoder {
   readonly #table: DynamicTable
   readonly #limits: HpackDecoderLimits
-  #scratch = new Uint8Array(256)
+  #scratch: Uint8Array = emptyBytes
   /** What was decoded at this version of the table. */
   #remembered: Remembered[] = []
   #rememberedVersion = 0
   #rememberedNext = 0
-  #block: Uint8Array = new Uint8Array(0)
+  #block: Uint8Array = emptyBytes
   #position = 0
 
   constructor(limits: HpackDecoderLimits) {
@@ -149,7 +150,7 @@ export class HpackDecoder {
     this.#position = end
     if (!isCoded) return latin1FromBytes(this.#block.subarray(start, end))
     const roomBytes = huffmanDecodedMax(length)
-    if (this.#scratch.length < roomBytes) this.#scratch = new Uint8Array(roomBytes)
+    if (this.#scratch.length < roomBytes) this.#scratch = new Uint8Array(Math.max(roomBytes, scratchBytesMin))
     const count = decodeHuffman(this.#block, start, end, this.#scratch)
     if (count < 0) throw new HpackError('a string is not in the Huffman code')
     return latin1FromBytes(this.#scratch.subarray(0, count))

@@ -1,4 +1,4 @@
-import { assert, emptyBytes, utf8Encode } from '../base/index.ts'
+import { assert, concatBytes, emptyBytes, utf8Encode } from '../base/index.ts'
 import type { HeaderList } from '../hpack/index.ts'
 import { ConnectionFault, StreamFault } from './faults.ts'
 import {
@@ -18,6 +18,7 @@ import {
 import { FrameReader } from './frame-reader.ts'
 import { type HeaderBlock, HeaderBlocks } from './header-blocks.ts'
 import { type Http2Limits, TokenBucket } from './limits.ts'
+import { OutgoingFrames, settingsAck } from './outgoing-frames.ts'
 import { contentLength, requestProblem, trailersProblem } from './request-headers.ts'
 import { Sender } from './sender.ts'
 import { ServerStream, type StreamOwner } from './stream.ts'
@@ -40,6 +41,17 @@ const forgottenCountMax = 1_024
 /** To move the windows of so many streams counts as one more frame that carries nothing. */
 const movedStreamsPerFrame = 16
 
+/** What a connection needs once a request has begun: most of its memory, and those that never ask do without. */
+interface Requests {
+  readonly blocks: HeaderBlocks
+  readonly owner: StreamOwner
+  readonly streams: Map<number, ServerStream>
+  readonly forgotten: Set<number>
+  readonly resets: TokenBucket
+  /** What was found about lists that come again. */
+  readonly problems: WeakMap<HeaderList, string | false>
+}
+
 /**
  * The server's end of one HTTP/2 connection: bytes in, requests out; answers in, bytes out. Pure: time is told with what
  * is received, and sockets are the transport's.
@@ -48,15 +60,9 @@ export class ServerConnection {
   readonly #limits: Http2Limits
   readonly #listener: ConnectionListener
   readonly #reader = new FrameReader()
-  readonly #blocks: HeaderBlocks
   readonly #sender: Sender
-  readonly #owner: StreamOwner
-  readonly #streams = new Map<number, ServerStream>()
-  readonly #forgotten = new Set<number>()
-  readonly #resets: TokenBucket
   readonly #idleFrames: TokenBucket
-  /** What was found about lists that come again. */
-  readonly #problems = new WeakMap<HeaderList, string | false>()
+  #made: Requests | undefined
   #prefaceBytes = 0
   #hasSettings = false
   #lastStreamId = 0
@@ -74,24 +80,16 @@ export class ServerConnection {
     assert(limits.connectionWindowBytes >= initialWindowBytes, 'a window begins at 65,535 and only grows')
     this.#limits = limits
     this.#listener = listener
-    this.#blocks = new HeaderBlocks(limits.headerBytesMax)
     this.#sender = new Sender({
       output: () => this.#listener.onOutput(),
       localEnded: (stream) => this.#localEnded(stream),
     })
-    this.#owner = {
-      headers: (stream, headers, isConstant, isEnd) => this.#sendHeaders(stream, headers, isConstant, isEnd),
-      pending: (stream, bytes) => this.#sender.pending(stream, bytes),
-      reset: (stream, code) => this.#reset(stream, code),
-      grant: (stream, bytes) => this.#grantStream(stream, bytes),
-    }
-    this.#resets = new TokenBucket(limits.resetCountBurst, limits.resetCountPerSecond)
     this.#idleFrames = new TokenBucket(limits.idleFrameCountBurst, limits.idleFrameCountPerSecond)
-    this.#greet()
+    this.#sender.output.constant(greetingOf(limits))
   }
 
   get openStreamCount(): number {
-    return this.#streams.size
+    return this.#made?.streams.size ?? 0
   }
 
   /** Of the newest request; 0: there was none. */
@@ -107,6 +105,11 @@ export class ServerConnection {
   /** Bytes that wait to be taken. */
   get outputBytes(): number {
     return this.#sender.output.size
+  }
+
+  /** Bytes that were received and not read. */
+  get unreadBytes(): number {
+    return this.#reader.unreadBytes
   }
 
   /** Bytes of answers that wait in the streams. */
@@ -155,30 +158,31 @@ export class ServerConnection {
     this.#closeStreams()
   }
 
-  /** Bytes from the network; `nowMs` never goes back. */
-  receive(bytes: Uint8Array, nowMs: number): void {
-    if (this.#isOver) return
+  /**
+   * Bytes from the network; `nowMs` never goes back. True: so many frames were read, and more may wait for `goOn`. Until
+   * that has answered false the bytes must not be changed.
+   */
+  receive(bytes: Uint8Array, nowMs: number, frameCountMax: number = Number.POSITIVE_INFINITY): boolean {
+    return !this.#isOver && this.#read(bytes, nowMs, frameCountMax)
+  }
+
+  /** Reads on in what was received; as `receive`. */
+  goOn(nowMs: number, frameCountMax: number): boolean {
+    return !this.#isOver && this.#read(undefined, nowMs, frameCountMax)
+  }
+
+  #read(bytes: Uint8Array | undefined, nowMs: number, frameCountMax: number): boolean {
     this.#nowMs = nowMs
+    let mayBeMore = false
     try {
-      this.#reader.push(this.#takePreface(bytes))
-      while (!this.#isOver && this.#reader.next()) this.#guardedFrame()
+      if (bytes !== undefined) this.#reader.push(this.#takePreface(bytes))
+      mayBeMore = this.#frames(frameCountMax)
     } catch (error) {
       if (!(error instanceof ConnectionFault)) throw error
       this.#fail(error)
     }
     if (this.outputBytes > 0) this.#listener.onOutput()
-  }
-
-  #greet(): void {
-    const { streamCountMax, streamWindowBytes, connectionWindowBytes, headerBytesMax } = this.#limits
-    const { output } = this.#sender
-    output.settings([
-      [settingId.maxConcurrentStreams, streamCountMax],
-      [settingId.initialWindowSize, streamWindowBytes],
-      [settingId.maxHeaderListSize, headerBytesMax],
-    ])
-    const more = connectionWindowBytes - initialWindowBytes
-    if (more > 0) output.windowUpdate(0, more)
+    return mayBeMore && !this.#isOver
   }
 
   #takePreface(bytes: Uint8Array): Uint8Array {
@@ -190,6 +194,14 @@ export class ServerConnection {
     }
     this.#prefaceBytes += count
     return count === 0 ? bytes : bytes.subarray(count)
+  }
+
+  #frames(countMax: number): boolean {
+    for (let count = 0; count < countMax; count++) {
+      if (this.#isOver || !this.#reader.next()) return false
+      this.#guardedFrame()
+    }
+    return true
   }
 
   #guardedFrame(): void {
@@ -207,7 +219,7 @@ export class ServerConnection {
     if (!this.#hasSettings && (type !== frameType.settings || (flags & frameFlag.ack) !== 0)) {
       throw new ConnectionFault(http2Error.protocolError, 'the first frame is not SETTINGS')
     }
-    if (this.#blocks.isGathering && type !== frameType.continuation) {
+    if (this.#made?.blocks.isGathering === true && type !== frameType.continuation) {
       throw new ConnectionFault(http2Error.protocolError, 'a header block is interrupted by another frame')
     }
     switch (type) {
@@ -246,6 +258,24 @@ export class ServerConnection {
     }
   }
 
+  get #requests(): Requests {
+    this.#made ??= {
+      blocks: new HeaderBlocks(this.#limits.headerBytesMax),
+      streams: new Map(),
+      forgotten: new Set(),
+      resets: new TokenBucket(this.#limits.resetCountBurst, this.#limits.resetCountPerSecond),
+      problems: new WeakMap(),
+      owner: {
+        headers: (stream, headers, isConstant, isEnd) =>
+          this.#sendHeaders(stream, headers, isConstant, isEnd),
+        pending: (stream, bytes) => this.#sender.pending(stream, bytes),
+        reset: (stream, code) => this.#reset(stream, code),
+        grant: (stream, bytes) => this.#grantStream(stream, bytes),
+      },
+    }
+    return this.#made
+  }
+
   // ---- requests -----------------------------------------------------------------------------------------------
 
   #onHeaders(streamId: number): void {
@@ -261,12 +291,12 @@ export class ServerConnection {
     const part = hasPriority ? payload.subarray(5) : payload
     const isEnd = (flags & frameFlag.endStream) !== 0
     const isWhole = (flags & frameFlag.endHeaders) !== 0
-    this.#takeBlock(this.#blocks.begin(streamId, part, isEnd, isWhole))
+    this.#takeBlock(this.#requests.blocks.begin(streamId, part, isEnd, isWhole))
   }
 
   #onContinuation(streamId: number): void {
     const { payload, flags } = this.#reader
-    this.#takeBlock(this.#blocks.continue(streamId, payload, (flags & frameFlag.endHeaders) !== 0))
+    this.#takeBlock(this.#requests.blocks.continue(streamId, payload, (flags & frameFlag.endHeaders) !== 0))
   }
 
   #takeBlock(block: HeaderBlock | undefined): void {
@@ -287,21 +317,23 @@ export class ServerConnection {
       return
     }
     const { streamWindowBytes } = this.#limits
-    const stream = new ServerStream(streamId, this.#owner, this.#sender.streamWindowBytes, streamWindowBytes)
+    const { owner, streams } = this.#requests
+    const stream = new ServerStream(streamId, owner, this.#sender.streamWindowBytes, streamWindowBytes)
     stream.expectedBytes = contentLength(headers)
-    this.#streams.set(streamId, stream)
+    streams.set(streamId, stream)
     this.#listener.onRequest(stream, headers)
     if (isEnd) this.#endRemote(stream)
   }
 
   #refusal(headers: HeaderList): Http2ErrorCode | undefined {
-    if (this.#streams.size >= this.#limits.streamCountMax) return http2Error.refusedStream
+    const { streams, problems } = this.#requests
+    if (streams.size >= this.#limits.streamCountMax) return http2Error.refusedStream
     if (headers.isTooLarge) return http2Error.enhanceYourCalm
     if (this.#sender.pendingBytes > this.#limits.pendingBytesMax) return http2Error.enhanceYourCalm
-    let problem = this.#problems.get(headers)
+    let problem = problems.get(headers)
     if (problem === undefined) {
       problem = requestProblem(headers) ?? false
-      this.#problems.set(headers, problem)
+      problems.set(headers, problem)
     }
     return problem === false ? undefined : http2Error.protocolError
   }
@@ -336,12 +368,12 @@ export class ServerConnection {
 
   /** The stream when it is open in that direction; undefined: it was reset, and this came too late (section 5.1). */
   #receiving(streamId: number): ServerStream | undefined {
-    const stream = this.#streams.get(streamId)
+    const stream = this.#made?.streams.get(streamId)
     if (stream !== undefined) {
       if (stream.isRemoteEnded) throw new StreamFault(http2Error.streamClosed, stream, 'more after the end')
       return stream
     }
-    if (this.#forgotten.has(streamId)) return undefined
+    if (this.#made?.forgotten.has(streamId) === true) return undefined
     this.#checkOpened(streamId)
     if (streamId > this.#lastStreamId) return undefined
     throw new ConnectionFault(http2Error.streamClosed, `stream ${streamId} is closed`)
@@ -359,7 +391,7 @@ export class ServerConnection {
     if (streamId === 0) throw new ConnectionFault(http2Error.protocolError, 'RST_STREAM of no stream')
     this.#checkOpened(streamId)
     this.#spendReset()
-    const stream = this.#streams.get(streamId)
+    const stream = this.#made?.streams.get(streamId)
     if (stream !== undefined) this.#finish(stream, toErrorCode(readU32(payload, 0)))
   }
 
@@ -404,14 +436,14 @@ export class ServerConnection {
       this.#setting(id, value)
     }
     if (windowBytes !== undefined) this.#moveWindows(windowBytes)
-    this.#sender.output.settingsAck()
+    this.#sender.output.constant(settingsAck)
     this.#sender.pump()
   }
 
   /** Once a frame, however often it says so, and paid for by what it costs. */
   #moveWindows(bytes: number): void {
-    this.#spendIdleFrame(Math.floor(this.#streams.size / movedStreamsPerFrame))
-    this.#sender.moveStreamWindows(bytes, this.#streams.values())
+    this.#spendIdleFrame(Math.floor(this.openStreamCount / movedStreamsPerFrame))
+    this.#sender.moveStreamWindows(bytes, this.#made?.streams.values() ?? [])
   }
 
   #setting(id: number, value: number): void {
@@ -467,7 +499,7 @@ export class ServerConnection {
       this.#sender.grow(increment)
       return
     }
-    const stream = this.#streams.get(streamId)
+    const stream = this.#made?.streams.get(streamId)
     if (stream === undefined) this.#checkOpened(streamId)
     else this.#sender.growStream(stream, increment)
   }
@@ -510,29 +542,30 @@ export class ServerConnection {
   }
 
   #forget(streamId: number): void {
-    this.#forgotten.add(streamId)
-    if (this.#forgotten.size <= forgottenCountMax) return
-    for (const oldest of this.#forgotten) {
-      this.#forgotten.delete(oldest)
+    const { forgotten } = this.#requests
+    forgotten.add(streamId)
+    if (forgotten.size <= forgottenCountMax) return
+    for (const oldest of forgotten) {
+      forgotten.delete(oldest)
       return
     }
   }
 
   #finish(stream: ServerStream, code: Http2ErrorCode | undefined): void {
-    this.#streams.delete(stream.id)
+    this.#requests.streams.delete(stream.id)
     this.#sender.forget(stream)
     stream.close(code)
     this.#endIfDone()
   }
 
   #endIfDone(): void {
-    if (!this.#isGoing || this.#isOver || this.#streams.size > 0) return
+    if (!this.#isGoing || this.#isOver || this.openStreamCount > 0) return
     this.#isOver = true
     this.#listener.onEnd(http2Error.noError, '')
   }
 
   #spendReset(): void {
-    if (this.#resets.take(this.#nowMs)) return
+    if (this.#requests.resets.take(this.#nowMs)) return
     throw new ConnectionFault(http2Error.enhanceYourCalm, 'too many streams were reset')
   }
 
@@ -549,10 +582,31 @@ export class ServerConnection {
   }
 
   #closeStreams(): void {
-    const streams = [...this.#streams.values()]
-    this.#streams.clear()
-    for (const stream of streams) stream.close(http2Error.cancel)
+    const streams = this.#made?.streams
+    const open = [...(streams?.values() ?? [])]
+    streams?.clear()
+    for (const stream of open) stream.close(http2Error.cancel)
   }
+}
+
+/** Of all connections with the same limits the same bytes. */
+const greetings = new WeakMap<Http2Limits, Uint8Array>()
+
+function greetingOf(limits: Http2Limits): Uint8Array {
+  let greeting = greetings.get(limits)
+  if (greeting !== undefined) return greeting
+  const { streamCountMax, streamWindowBytes, connectionWindowBytes, headerBytesMax } = limits
+  const frames = new OutgoingFrames()
+  frames.settings([
+    [settingId.maxConcurrentStreams, streamCountMax],
+    [settingId.initialWindowSize, streamWindowBytes],
+    [settingId.maxHeaderListSize, headerBytesMax],
+  ])
+  const more = connectionWindowBytes - initialWindowBytes
+  if (more > 0) frames.windowUpdate(0, more)
+  greeting = concatBytes(frames.take())
+  greetings.set(limits, greeting)
+  return greeting
 }
 
 const errorCodes: ReadonlySet<number> = new Set(Object.values(http2Error))

@@ -51,6 +51,26 @@ test('settings move the windows of streams once a frame, and each move is paid f
   assert.equal(moved(), 2)
 })
 
+test('one read may bring many frames, and no more of them are read at once than was asked for', () => {
+  const client = connect()
+  const frames = new OutgoingFrames()
+  for (const { id } of client.streams.slice(0, 10)) frames.rstStream(id, 8)
+  const bytes = concatBytes(frames.take())
+  const { connection } = client
+  assert.equal(connection.receive(bytes, 0, 4), true)
+  assert.deepEqual([connection.openStreamCount, connection.unreadBytes], [streamCount - 4, 6 * 13])
+  assert.equal(connection.goOn(0, 4), true)
+  assert.deepEqual([connection.openStreamCount, connection.unreadBytes], [streamCount - 8, 2 * 13])
+  assert.equal(connection.goOn(0, 4), false)
+  assert.deepEqual([connection.openStreamCount, connection.unreadBytes], [streamCount - 10, 0])
+  // Behind a fault nothing is read.
+  const fault = new OutgoingFrames()
+  fault.windowUpdate(0, 0)
+  fault.windowUpdate(0, 1)
+  assert.equal(connection.receive(concatBytes(fault.take()), 0, 1), false)
+  assert.equal(connection.goOn(0, 1), false)
+})
+
 function countMoves(t: TestContext): () => number {
   const move = t.mock.method(Sender.prototype, 'moveStreamWindows')
   return () => move.mock.callCount()
@@ -59,11 +79,6 @@ function countMoves(t: TestContext): () => number {
 /** A client with all its streams open, each with the beginning of an answer. */
 function connect() {
   const streams: ServerStream[] = []
-  const client: {
-    streams: ServerStream[]
-    ended: string | undefined
-    send: (write: (frames: OutgoingFrames) => void) => void
-  } = { streams, ended: undefined, send }
   const connection = new ServerConnection(limits, {
     onRequest: (stream) => {
       stream.listener = { onData() {}, onEnd() {}, onDrain() {}, onLocalEnd() {}, onClose() {} }
@@ -74,6 +89,12 @@ function connect() {
       client.ended = text
     },
   })
+  const client: {
+    readonly connection: ServerConnection
+    readonly streams: ServerStream[]
+    ended: string | undefined
+    send: (write: (frames: OutgoingFrames) => void) => void
+  } = { connection, streams, ended: undefined, send }
   function send(write: (frames: OutgoingFrames) => void): void {
     const frames = new OutgoingFrames()
     write(frames)

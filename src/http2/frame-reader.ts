@@ -17,6 +17,11 @@ export class FrameReader {
   /** The bytes are not those that were pushed. */
   #isOwn = true
 
+  /** Bytes that were pushed and not given out. */
+  get unreadBytes(): number {
+    return this.#bytes.length - this.#position
+  }
+
   push(bytes: Uint8Array): void {
     this.#isOwn = this.#position < this.#bytes.length
     this.#bytes = this.#isOwn ? concatBytes([this.#bytes.subarray(this.#position), bytes]) : bytes
@@ -46,7 +51,11 @@ export class FrameReader {
   /** What is left is at most one frame. It must not keep a large read alive, and who pushed may use the memory again. */
   #wait(): false {
     this.payload = emptyBytes
-    if (this.#position > 0 || !this.#isOwn) {
+    if (this.#position === this.#bytes.length) {
+      this.#bytes = emptyBytes
+      this.#position = 0
+      this.#isOwn = true
+    } else if (this.#position > 0 || !this.#isOwn) {
       this.#bytes = copyBytes(this.#bytes.subarray(this.#position))
       this.#position = 0
       this.#isOwn = true

@@ -204,8 +204,12 @@ class Run {
   }
 
   #receive(bytes: Uint8Array): void {
+    const frameCountMax = 1 + (this.#pieceBytes % 3)
     for (let at = 0; at < bytes.length; at += this.#pieceBytes * 100) {
-      this.#connection.receive(bytes.subarray(at, at + this.#pieceBytes * 100), 0)
+      this.#connection.receive(bytes.subarray(at, at + this.#pieceBytes * 100), 0, frameCountMax)
+    }
+    while (this.#connection.goOn(0, frameCountMax)) {
+      // Until all of it was read.
     }
   }
 

@@ -6,7 +6,7 @@ import { fieldOf, type HeaderList, HpackDecoder, HpackEncoder, headerList } from
 import { frameFlag, frameType, http2Error, readU16, readU31, readU32, settingId } from './frame.ts'
 import { FrameReader } from './frame-reader.ts'
 import { clientPreface, type Http2Limits, ServerConnection, type ServerStream } from './index.ts'
-import { OutgoingFrames } from './outgoing-frames.ts'
+import { OutgoingFrames, settingsAck } from './outgoing-frames.ts'
 
 const standardLimits: Http2Limits = {
   streamCountMax: 4,
@@ -201,7 +201,7 @@ function frameOf(name: string, args: readonly string[], encoder: HpackEncoder): 
       frames.settings(args.map((arg) => arg.split('=').map(Number) as [number, number]))
       break
     case 'settings-ack':
-      frames.settingsAck()
+      frames.constant(settingsAck)
       break
     case 'ping':
       frames.ping(bytesFromHex(first), rest.includes('ack'))

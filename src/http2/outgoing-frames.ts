@@ -1,15 +1,19 @@
+import { emptyBytes } from '../base/index.ts'
 import { frameBytesMax, frameFlag, frameHeaderBytes, frameType, type Http2ErrorCode } from './frame.ts'
 
-/** A connection that does nothing holds the first; each further one is twice as large as the one before. */
+/** The first page of a connection; each further one is twice as large as the one before. */
 const firstPageBytes = 1024
 const pageBytesMax = 32 * 1024
 /** Payloads above it are handed on as they are; copying less is cheaper than another piece. */
 const copiedBytesMax = 2 * 1024
 
+/** SETTINGS with ack. */
+export const settingsAck: Uint8Array = Uint8Array.of(0, 0, 0, frameType.settings, frameFlag.ack, 0, 0, 0, 0)
+
 /** Frames that wait for the network, in the order in which they have to leave, in as few pieces as possible. */
 export class OutgoingFrames {
   #pieces: Uint8Array[] = []
-  #page: Uint8Array = new Uint8Array(0)
+  #page: Uint8Array = emptyBytes
   /** Of the page: where the piece that is being written begins, and what is written. */
   #start = 0
   #used = 0
@@ -37,8 +41,10 @@ export class OutgoingFrames {
     }
   }
 
-  settingsAck(): void {
-    this.#header(0, frameType.settings, frameFlag.ack, 0)
+  /** Whole frames that are the same for many connections. One that has sent nothing else so far holds no page for them. */
+  constant(frames: Uint8Array): void {
+    if (this.#page.length === 0) this.#pass(frames)
+    else this.#payload(frames)
   }
 
   /** Eight bytes of the sender's choice. */
@@ -127,6 +133,10 @@ export class OutgoingFrames {
       this.#took(bytes.length)
       return
     }
+    this.#pass(bytes)
+  }
+
+  #pass(bytes: Uint8Array): void {
     this.#closePiece()
     this.#pieces.push(bytes)
     this.#size += bytes.length

@@ -14,18 +14,23 @@ export interface SenderEvents {
   localEnded(stream: ServerStream): void
 }
 
+/** What a connection needs once there is something to answer. */
+interface Answers {
+  readonly encoder: HpackEncoder
+  /** Open streams with bytes to send and a window for them, in turn. */
+  readonly queue: Set<ServerStream>
+  /** Those that have only their end to send. */
+  readonly ending: Set<ServerStream>
+}
+
 /**
  * The way of answers: windows and network decide when a stream's bytes leave. What fits leaves at once, in the order of
  * the calls; what does not waits in its stream, and the streams take turns, a frame each.
  */
 export class Sender {
   readonly output: OutgoingFrames = new OutgoingFrames()
-  readonly #encoder = new HpackEncoder()
   readonly #events: SenderEvents
-  /** Open streams with bytes to send and a window for them, in turn. */
-  readonly #queue = new Set<ServerStream>()
-  /** Those that have only their end to send. */
-  readonly #ending = new Set<ServerStream>()
+  #made: Answers | undefined
   /** Bytes that wait in all streams. */
   #pendingBytes = 0
   #window = initialWindowBytes
@@ -43,7 +48,7 @@ export class Sender {
   }
 
   allowTable(bytes: number): void {
-    this.#encoder.allowTable(bytes)
+    this.#answers.encoder.allowTable(bytes)
   }
 
   /** The network takes no more for now. */
@@ -57,7 +62,8 @@ export class Sender {
   }
 
   headers(stream: ServerStream, headers: HeaderList, isConstant: boolean, isEnd: boolean): void {
-    const block = isConstant ? this.#encoder.encodeConstant(headers) : this.#encoder.encode(headers)
+    const { encoder } = this.#answers
+    const block = isConstant ? encoder.encodeConstant(headers) : encoder.encode(headers)
     this.output.headers(stream.id, block, isEnd)
     if (isEnd) this.#events.localEnded(stream)
   }
@@ -74,7 +80,8 @@ export class Sender {
   /** The stream has so many bytes more to send than before, or its end. */
   pending(stream: ServerStream, bytes: number): void {
     this.#pendingBytes += bytes
-    if (!this.#queue.has(stream) && !this.#ending.has(stream)) {
+    const { queue, ending } = this.#answers
+    if (!queue.has(stream) && !ending.has(stream)) {
       this.#write(stream, Number.POSITIVE_INFINITY)
       this.#enqueue(stream)
     }
@@ -83,18 +90,20 @@ export class Sender {
 
   /** Sends what windows and network allow. */
   pump(): void {
-    // An end needs no window.
-    this.#takeTurns(this.#ending, () => this.#mayWrite)
-    // Whoever has a turn sends or leaves the queue, so this ends; and behind a closed window it does not begin: a client
-    // could make it go round for every frame.
-    this.#takeTurns(this.#queue, () => this.#mayWrite && this.#window > 0)
+    if (this.#made !== undefined) {
+      // An end needs no window.
+      this.#takeTurns(this.#made.ending, () => this.#mayWrite)
+      // Whoever has a turn sends or leaves the queue, so this ends; and behind a closed window it does not begin: a client
+      // could make it go round for every frame.
+      this.#takeTurns(this.#made.queue, () => this.#mayWrite && this.#window > 0)
+    }
     if (this.output.size > 0) this.#events.output()
   }
 
   /** The stream has closed: what it had to send goes with it. */
   forget(stream: ServerStream): void {
-    this.#queue.delete(stream)
-    this.#ending.delete(stream)
+    this.#made?.queue.delete(stream)
+    this.#made?.ending.delete(stream)
     this.#pendingBytes -= stream.pendingBytes
   }
 
@@ -138,6 +147,11 @@ export class Sender {
     }
   }
 
+  get #answers(): Answers {
+    this.#made ??= { encoder: new HpackEncoder(), queue: new Set(), ending: new Set() }
+    return this.#made
+  }
+
   get #mayWrite(): boolean {
     return !this.#isBlocked && this.output.size < outputBytesMax
   }
@@ -146,8 +160,8 @@ export class Sender {
     if (stream.isClosed) return
     const canSend = stream.pendingBytes > 0 && stream.sendWindow > 0
     const canEnd = stream.pendingBytes === 0 && stream.ending !== undefined && !stream.isLocalEnded
-    if (canSend) this.#queue.add(stream)
-    else if (canEnd) this.#ending.add(stream)
+    if (canSend) this.#answers.queue.add(stream)
+    else if (canEnd) this.#answers.ending.add(stream)
   }
 
   #write(stream: ServerStream, frameCountMax: number): void {

@@ -4,11 +4,11 @@
  */
 import { assert } from '../base/index.ts'
 import {
-  type GrpcCall,
   type GrpcError,
   type GrpcServices,
   type GrpcStream,
   type GrpcStreamHandlers,
+  type GrpcUnaryCall,
   grpcStatus,
   type Metadata,
   noMetadata,
@@ -19,11 +19,13 @@ import type { CallTerms } from './server-seam.ts'
 /** What waits for a client that does not read, before the server is told to send no more. */
 const streamBufferBytesMax = 4_096
 
-class Call implements GrpcCall {
+class Call implements GrpcUnaryCall {
   readonly path: string
   readonly metadata: Metadata
   readonly peer = 'simulated client'
   readonly timeoutMs: number | undefined
+  /** Its client takes what it asked for. */
+  readonly hasRoom = true
   isCancelled = false
   #callbacks: (() => void)[] = []
 
@@ -35,6 +37,10 @@ class Call implements GrpcCall {
 
   onCancel(callback: () => void): void {
     this.#callbacks.push(callback)
+  }
+
+  room(): Promise<void> {
+    return Promise.resolve()
   }
 
   /** Trailers of answers that are no refusals: no service has any. */

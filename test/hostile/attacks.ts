@@ -15,6 +15,10 @@ export interface AttackReport {
   /** Connections that were opened, and how many of them were still open in the end. */
   readonly connections: number
   readonly open: number
+  /** How much of what the attack does was taken by the network, in its own unit. */
+  readonly acts: number
+  readonly unit: string
+  readonly bytesSent: number
   /** How often the server ended them with which code; `closed`: without one that arrived. */
   readonly ends: Readonly<Record<string, number>>
   /** What the server should not have done or let be. */
@@ -31,7 +35,9 @@ export type AttackName =
   | 'slow readers'
   | 'slow windows'
   | 'unfinished messages'
+  | 'new connections'
   | 'idle connections'
+  | 'leaving connections'
   | 'half-open handshakes'
 
 /** Keys below it make the big answers; whoever runs attacks puts them there. */
@@ -46,15 +52,22 @@ const bigRange = encode(prefixRange(bigPrefix), methods.range.request)
 
 class Attack {
   readonly plan: AttackPlan
-  readonly #untilMs: number
+  /** What it did so far, in its unit. */
+  acts = 0
+  #untilMs = Number.POSITIVE_INFINITY
   readonly #sockets: HostileSocket[] = []
   readonly #ends: Record<string, number> = {}
   readonly #problems = new Set<string>()
   #connections = 0
+  #bytesSent = 0
 
   constructor(plan: AttackPlan) {
     this.plan = plan
-    this.#untilMs = performance.now() + plan.ms
+  }
+
+  /** From here on it is measured, and ends after the time of its plan. */
+  begin(): void {
+    this.#untilMs = performance.now() + this.plan.ms
   }
 
   get isOver(): boolean {
@@ -70,6 +83,7 @@ class Attack {
     const socket = new HostileSocket(this.plan, isReading)
     this.#sockets.push(socket)
     void socket.closed.then(() => {
+      this.#bytesSent += socket.bytesSent
       const end = socket.goAway ?? 'closed'
       this.#ends[end] = (this.#ends[end] ?? 0) + 1
     })
@@ -92,16 +106,23 @@ class Attack {
     await Promise.all(Array.from({ length: this.count(clients) }, worker))
   }
 
-  report(): AttackReport {
-    const open = this.#sockets.filter((socket) => !socket.isClosed).length
+  report(unit: string): AttackReport {
+    const open = this.#sockets.filter((socket) => !socket.isClosed)
+    for (const socket of open) this.#bytesSent += socket.bytesSent
     const report = {
       connections: this.#connections,
-      open,
+      open: open.length,
+      acts: this.acts,
+      unit,
+      bytesSent: this.#bytesSent,
       ends: { ...this.#ends },
       problems: [...this.#problems],
     }
-    for (const socket of this.#sockets) socket.destroy()
     return report
+  }
+
+  leave(): void {
+    for (const socket of this.#sockets) socket.destroy()
   }
 }
 
@@ -109,7 +130,7 @@ class Attack {
 function flood(
   code: keyof typeof http2Error,
   batch: (round: number) => Uint8Array,
-  first: Uint8Array = none,
+  { actsPerBatch, first = none }: { actsPerBatch: number; first?: Uint8Array },
 ) {
   return (attack: Attack): Promise<void> =>
     attack.repeat(clientsPerFlood, async () => {
@@ -120,6 +141,7 @@ function flood(
         const frames = batch(round)
         bytes += frames.length
         await socket.write(frames)
+        attack.acts += actsPerBatch
         if (bytes > floodBytesMax) {
           attack.problem(`${floodBytesMax} bytes were taken`)
           socket.destroy()
@@ -132,25 +154,30 @@ function flood(
 }
 
 const resetsPerBatch = 500
-const rapidReset = flood('enhanceYourCalm', (round) =>
-  Buffer.concat(
-    Array.from({ length: resetsPerBatch }, (_, i) => {
-      const stream = 2 * (round * resetsPerBatch + i) + 1
-      return Buffer.concat([
-        callHeaders(stream, rangePath),
-        frame(frameType.rstStream, 0, stream, Buffer.alloc(4)),
-      ])
-    }),
-  ),
+const rapidReset = flood(
+  'enhanceYourCalm',
+  (round) =>
+    Buffer.concat(
+      Array.from({ length: resetsPerBatch }, (_, i) => {
+        const stream = 2 * (round * resetsPerBatch + i) + 1
+        return Buffer.concat([
+          callHeaders(stream, rangePath),
+          frame(frameType.rstStream, 0, stream, Buffer.alloc(4)),
+        ])
+      }),
+    ),
+  { actsPerBatch: resetsPerBatch },
 )
 
 const continuationFlood = flood(
   'enhanceYourCalm',
   () => many(1_000, frame(frameType.continuation, 0, 1, Buffer.from([0, 1, 0x61, 1, 0x62]))),
-  frame(frameType.headers, 0, 1, none),
+  { actsPerBatch: 1_000, first: frame(frameType.headers, 0, 1, none) },
 )
 
-const pingFlood = flood('enhanceYourCalm', () => many(2_000, frame(frameType.ping, 0, 0, Buffer.alloc(8))))
+const pingFlood = flood('enhanceYourCalm', () => many(2_000, frame(frameType.ping, 0, 0, Buffer.alloc(8))), {
+  actsPerBatch: 2_000,
+})
 
 /** Each frame moves the windows of all open streams as often as it can. */
 const settingsFlood = flood(
@@ -161,14 +188,16 @@ const settingsFlood = flood(
     )
     return many(10, frame(frameType.settings, 0, 0, settings))
   },
-  Buffer.concat(Array.from({ length: 4_000 }, (_, i) => callHeaders(2 * i + 1, rangePath))),
+  {
+    actsPerBatch: 10,
+    first: Buffer.concat(Array.from({ length: 4_000 }, (_, i) => callHeaders(2 * i + 1, rangePath))),
+  },
 )
 
-const emptyFlood = flood(
-  'enhanceYourCalm',
-  () => many(2_000, frame(frameType.data, 0, 1, none)),
-  callHeaders(1, rangePath),
-)
+const emptyFlood = flood('enhanceYourCalm', () => many(2_000, frame(frameType.data, 0, 1, none)), {
+  actsPerBatch: 2_000,
+  first: callHeaders(1, rangePath),
+})
 
 /** Lengths and numbers that stand for memory which nobody should take. */
 const hugeLengths: readonly { readonly bytes: Uint8Array; readonly end: string }[] = [
@@ -208,6 +237,7 @@ async function sendHugeLengths(attack: Attack): Promise<void> {
     const { bytes, end } = hugeLengths[round % hugeLengths.length] as (typeof hugeLengths)[number]
     const socket = attack.open()
     await socket.write(opening(), bytes)
+    attack.acts++
     const until = performance.now() + 10_000
     const found = (): string | undefined => {
       if (socket.goAway !== undefined) return `goAway ${socket.goAway}`
@@ -230,6 +260,7 @@ async function readSlowly(attack: Attack): Promise<void> {
     await socket.write(opening(windowBytesMax), frame(frameType.windowUpdate, 0, 0, grant))
     for (let stream = 1; stream < 400 && !socket.isClosed && !attack.isOver; stream += 2) {
       await socket.write(callHeaders(stream, rangePath), messageData(stream, bigRange, { isEnd: true }))
+      attack.acts++
     }
     await Promise.race([socket.closed, attack.rest()])
   })
@@ -249,7 +280,10 @@ async function openWindowsSlowly(attack: Attack): Promise<void> {
     for (let i = 0; i < streams && !attack.isOver; i++) {
       await socket.write(callHeaders(2 * i + 1, rangePath), messageData(2 * i + 1, bigRange, { isEnd: true }))
     }
-    while (!attack.isOver && !socket.isClosed) await socket.write(grants)
+    while (!attack.isOver && !socket.isClosed) {
+      await socket.write(grants)
+      attack.acts += streams
+    }
   })
 }
 
@@ -265,19 +299,25 @@ async function sendHalves(attack: Attack): Promise<void> {
         messageData(stream, part, { claimedBytes: 1_500_000 }),
       )
       for (let i = 0; i < 50; i++) await socket.write(frame(frameType.data, 0, stream, part))
+      attack.acts++
     }
     await Promise.race([socket.closed, attack.rest()])
   })
 }
 
 /** Connections that say hello and no more. */
-async function beIdle(attack: Attack): Promise<void> {
+async function openIdle(attack: Attack): Promise<void> {
   const batchSize = 100
   for (let opened = 0; opened < attack.count(10_000) && !attack.isOver; opened += batchSize) {
     await Promise.all(
       Array.from({ length: Math.min(batchSize, attack.count(10_000)) }, () => attack.open().write(opening())),
     )
+    attack.acts += batchSize
   }
+}
+
+async function keepComing(attack: Attack): Promise<void> {
+  await openIdle(attack)
   await attack.rest()
 }
 
@@ -294,27 +334,56 @@ async function neverBegin(attack: Attack): Promise<void> {
   await attack.repeat(2_000, async (round) => {
     const socket = attack.open()
     await socket.write(Buffer.from(halves[round % halves.length] as string, 'latin1'))
+    attack.acts++
     await Promise.race([socket.closed, attack.rest()])
   })
 }
 
-const attacks: Readonly<Record<AttackName, (attack: Attack) => Promise<void>>> = {
-  'rapid reset': rapidReset,
-  'continuation flood': continuationFlood,
-  'ping flood': pingFlood,
-  'settings flood': settingsFlood,
-  'empty frames': emptyFlood,
-  'huge lengths': sendHugeLengths,
-  'slow readers': readSlowly,
-  'slow windows': openWindowsSlowly,
-  'unfinished messages': sendHalves,
-  'idle connections': beIdle,
-  'half-open handshakes': neverBegin,
+async function leaveAtOnce(attack: Attack): Promise<void> {
+  attack.leave()
+  await attack.rest()
+}
+
+interface AttackKind {
+  /** In which it counts what it did. */
+  readonly unit: string
+  /** What is done before it is measured. */
+  readonly prepare?: (attack: Attack) => Promise<void>
+  readonly run: (attack: Attack) => Promise<void>
+  /** Its connections are there until the end: others measure what it costs that they go. */
+  readonly stays?: true
+}
+
+const attacks: Readonly<Record<AttackName, AttackKind>> = {
+  'rapid reset': { unit: 'calls reset', run: rapidReset },
+  'continuation flood': { unit: 'frames', run: continuationFlood },
+  'ping flood': { unit: 'frames', run: pingFlood },
+  'settings flood': { unit: 'frames of 1,365 settings', run: settingsFlood },
+  'empty frames': { unit: 'frames', run: emptyFlood },
+  'huge lengths': { unit: 'lengths', run: sendHugeLengths },
+  'slow readers': { unit: 'ranges of 1 MiB asked for', run: readSlowly },
+  'slow windows': { unit: 'windows opened by a byte', run: openWindowsSlowly },
+  'unfinished messages': { unit: 'messages of 0.8 MB begun', run: sendHalves },
+  'new connections': { unit: 'connections', run: keepComing },
+  'idle connections': { unit: 'connections', prepare: openIdle, run: (attack) => attack.rest(), stays: true },
+  'leaving connections': { unit: 'connections', prepare: openIdle, run: leaveAtOnce },
+  'half-open handshakes': { unit: 'connections', run: neverBegin },
 }
 export const attackNames: readonly AttackName[] = Object.keys(attacks) as AttackName[]
 
-export async function runAttack(name: AttackName, plan: AttackPlan): Promise<AttackReport> {
+/** An attack that is prepared: what it gives runs it. */
+export async function prepareAttack(
+  name: AttackName,
+  plan: AttackPlan,
+): Promise<() => Promise<AttackReport>> {
   const attack = new Attack(plan)
-  await attacks[name](attack)
-  return attack.report()
+  const { unit, prepare, run, stays } = attacks[name]
+  await prepare?.(attack)
+  return async () => {
+    attack.begin()
+    await run(attack)
+    const report = attack.report(unit)
+    if (stays !== true) attack.leave()
+    return report
+  }
 }

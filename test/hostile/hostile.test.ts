@@ -6,7 +6,7 @@ import { startCluster } from '../support/servers.ts'
 import { attackNames } from './attacks.ts'
 import { fillBigKeys, watch } from './run.ts'
 
-const sizes = { attackMs: 1_500, scale: 0.05, perSecond: 20, bigKeys: 64 }
+const sizes = { attackMs: 1_500, scale: 0.05, nice: 0, perSecond: 20, bigKeys: 64 }
 
 test('good clients are served beside every attack', async (t) => {
   const cluster = await startCluster(`${process.execPath} src/cli/main.ts`, { label: 'hostile', size: 1 })

@@ -4,18 +4,30 @@ import { Arguments } from '../support/arguments.ts'
 import { GrpcClient } from '../support/grpc-client.ts'
 import { type ServerNode, startCluster } from '../support/servers.ts'
 import { attackNames } from './attacks.ts'
-import { fillBigKeys, type HostileSizes, mebibytes, residentBytesCap, type Watched, watch } from './run.ts'
+import {
+  fillBigKeys,
+  type HostileSizes,
+  mebibytes,
+  type Needs,
+  residentBytesCap,
+  type Watched,
+  watch,
+} from './run.ts'
 
 const usage = `npm run hostile -- [options]
   --ms 12000        of each attack
   --attacks a,b     of: ${attackNames.join(', ')}
   --scale 1         of the number of hostile clients
+  --nice 19         of the attackers' process: they have machines of their own in the world, and here only what server and
+                    good clients leave of the processors. 0: they take as much as these
   --nodes 1         or 3: then the leader is attacked
   --server "..."    what is started instead of this tree's program
 Prints for good clients alone and beside each attack: gets and puts (count, p99, longest), new clients and the longest any of
-them waited, and the largest resident memory; and how the attackers' connections ended. Exit code 1 when a promise did not
-hold: a good client was refused, cut or not answered; the server ended, changed its term, let a flood go on or ended it with
-another code than HTTP/2 has for it, or held more than ${mebibytes(residentBytesCap)} MiB.
+them waited, and the largest resident memory; what server and good clients needed of the processors, and how long their first
+threads, the loops of Node, were ready and had none; the longest delay of the server's loop; what the attack came to, as it was
+sent and as the server read it; and how the attackers' connections ended. Exit code 1 when a promise did not hold: a good
+client was refused, cut or not answered; the server ended, changed its term, let a flood go on or ended it with another code
+than HTTP/2 has for it, or held more than ${mebibytes(residentBytesCap)} MiB.
 Times are told and not judged: the machine is shared.`
 
 const options = new Arguments(usage)
@@ -25,6 +37,7 @@ if (attacks.length !== names.length) options.fail('an attack that is not known')
 const sizes: HostileSizes = {
   attackMs: options.number('ms', 12_000),
   scale: Number(options.text('scale', '1')),
+  nice: options.number('nice', 19),
   perSecond: 100,
   bigKeys: 256,
 }
@@ -63,10 +76,8 @@ async function leaderOf(all: readonly ServerNode[]): Promise<ServerNode> {
   throw new Error('no node leads')
 }
 
-function show(
-  name: string,
-  { probe, newClients, newClientMaxMs, residentBytesMax, attacks, problems }: Watched,
-): void {
+function show(name: string, watched: Watched): void {
+  const { probe, newClients, newClientMaxMs, residentBytesMax, seconds, server, good } = watched
   const times = (kind: 'gets' | 'puts'): string => {
     const { count = 0, p99Ms = Number.NaN, maxMs = Number.NaN } = probe?.[kind] ?? {}
     return `${count} ${kind} p99 ${p99Ms.toFixed(1)} max ${maxMs.toFixed(0)} ms`
@@ -76,10 +87,25 @@ function show(
   console.log(
     `${name}: ${times('gets')}; ${times('puts')} ${late}; ${joined}; ${mebibytes(residentBytesMax)} MiB`,
   )
-  for (const { connections, open, ends } of Object.values(attacks)) {
+  const delay = watched.loopDelayMaxMs?.toFixed(0) ?? 'unknown'
+  console.log(
+    `  server ${needsText(server)}, longest delay of its loop ${delay} ms; good clients ${needsText(good)}`,
+  )
+  for (const { connections, open, ends, acts, unit, bytesSent } of Object.values(watched.attacks)) {
+    const perSecond = (count: number): string => (count / seconds).toFixed(0)
+    const sent = `${perSecond(acts)} ${unit}, ${perSecond(connections)} connections, ${mib(bytesSent / seconds)}`
+    console.log(`  attack, a second: ${sent} sent, ${mib(server.readBytes)} read by the server`)
     console.log(
       `  ${connections} hostile connections, ${open} open at the end, ended ${JSON.stringify(ends)}`,
     )
   }
-  for (const problem of problems) console.log(`  BROKEN: ${problem}`)
+  for (const problem of watched.problems) console.log(`  BROKEN: ${problem}`)
+}
+
+function needsText({ processors, waiting }: Needs): string {
+  return `used ${processors.toFixed(2)} processors and waited for ${waiting.toFixed(2)}`
+}
+
+function mib(bytes: number): string {
+  return `${(bytes / 2 ** 20).toFixed(1)} MiB`
 }

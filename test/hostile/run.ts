@@ -1,17 +1,20 @@
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Generator, targetOf } from '../../bench/generator.ts'
 import type { ProbeReport } from '../../bench/load/probe.ts'
 import { GrpcClient } from '../support/grpc-client.ts'
 import { bytes } from '../support/keys.ts'
-import { residentBytes } from '../support/processes.ts'
+import { bytesRead, processorMs, processorWaitMs, residentBytes } from '../support/processes.ts'
 import type { ServerNode } from '../support/servers.ts'
 import { type AttackName, type AttackPlan, type AttackReport, bigPrefix } from './attacks.ts'
 
 export interface HostileSizes {
   readonly attackMs: number
   readonly scale: number
+  /** Niceness of the attackers' process. */
+  readonly nice: number
   /** Gets and puts a second of the good clients, each. */
   readonly perSecond: number
   readonly bigKeys: number
@@ -19,7 +22,23 @@ export interface HostileSizes {
 
 export type AttackReports = Readonly<Partial<Record<AttackName, AttackReport>>>
 
+/** What one process needed of the machine, a second. */
+export interface Needs {
+  /** Processors in use, of all threads. */
+  readonly processors: number
+  /** Seconds in which its first thread, the loop of a process of Node, was ready to run and did not. */
+  readonly waiting: number
+  /** Bytes that were read, mostly of sockets. */
+  readonly readBytes: number
+}
+
 export interface Watched {
+  readonly seconds: number
+  readonly server: Needs
+  /** Of the process of the good clients that were there before. */
+  readonly good: Needs
+  /** The longest delay of the server's event loop; undefined: it does not tell. */
+  readonly loopDelayMaxMs: number | undefined
   /** Good clients that were there before: their requests, and how long these took. */
   readonly probe: ProbeReport | undefined
   /** Good clients that came meanwhile, and the longest time from their connect to their answer. */
@@ -69,16 +88,24 @@ export async function watch(
   const problems: string[] = []
   const before = await termOf(node)
   const target = targetOf(node)
+  const { attackMs: ms, scale, nice } = sizes
+  const attackers = names.length === 0 ? undefined : new Attackers(names, { ...target, ms, scale }, nice)
+  await attackers?.prepared
   const good = new Generator('probe', { ...target, perSecond: sizes.perSecond, puts: true })
   await good.begun
+  await loopDelayMaxMs(node)
+  const beginMs = performance.now()
+  const needs = [target.serverPid, good.pid ?? process.pid].map(watchNeeds)
   const meanwhile = new Meanwhile(node, target.serverPid)
-  const { attackMs: ms, scale } = sizes
-  const attacks: AttackReports =
-    names.length === 0 ? await sleep(ms, {}) : await runAttacks(names, { ...target, ms, scale })
+  const attacks: AttackReports = attackers === undefined ? await sleep(ms, {}) : await attackers.run()
+  const seconds = (performance.now() - beginMs) / 1_000
+  const [server, goodNeeds] = needs.map((end) => end()) as [Needs, Needs]
+  const delayMaxMs = await loopDelayMaxMs(node)
   const { newClients, newClientMaxMs, residentBytesMax } = await meanwhile.end()
   const probe = await good
     .stop()
     .catch((error: unknown) => void problems.push(`a good client: ${String(error)}`))
+  await attackers?.end()
   for (const [status, count] of Object.entries(probe?.statuses ?? {})) {
     if (status !== '0') problems.push(`${count} answers of status ${status} to good clients`)
   }
@@ -91,6 +118,10 @@ export async function watch(
     if (after !== before) problems.push(`${before} became ${after}`)
   }
   return {
+    seconds,
+    server,
+    good: goodNeeds,
+    loopDelayMaxMs: delayMaxMs,
     probe: probe ?? undefined,
     newClients,
     newClientMaxMs,
@@ -148,19 +179,79 @@ class Meanwhile {
   }
 }
 
-async function runAttacks(names: readonly AttackName[], plan: AttackPlan): Promise<AttackReports> {
-  const path = fileURLToPath(new URL('process.ts', import.meta.url))
-  const child = spawn(process.execPath, [path, JSON.stringify(names), JSON.stringify(plan)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  const kill = (): void => void child.kill('SIGKILL')
-  process.once('exit', kill)
-  let out = ''
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    out += text
-  })
-  const code = await new Promise((resolve) => child.once('close', resolve))
-  process.off('exit', kill)
-  if (code !== 0) throw new Error(`the attacks ended with code ${code}`)
-  return JSON.parse(out) as AttackReports
+/** Begins now; what it gives ends it. A process that is gone needed nothing that is known. */
+function watchNeeds(pid: number): () => Needs {
+  const look = (): readonly number[] => {
+    try {
+      return [performance.now(), processorMs(pid), processorWaitMs(pid), bytesRead(pid)]
+    } catch {
+      return [Number.NaN, Number.NaN, Number.NaN, Number.NaN]
+    }
+  }
+  const before = look()
+  return () => {
+    const [ms, processors, waiting, read] = look().map((after, i) => after - (before[i] as number)) as [
+      number,
+      number,
+      number,
+      number,
+    ]
+    return { processors: processors / ms, waiting: waiting / ms, readBytes: (read * 1_000) / ms }
+  }
+}
+
+/** Since the last look. */
+async function loopDelayMaxMs(node: ServerNode): Promise<number | undefined> {
+  const text = await fetch(`http://${node.endpoint}/metrics`)
+    .then((response) => response.text())
+    .catch(() => '')
+  const seconds = /^quorate_loop_lag_seconds_max (\S+)$/m.exec(text)?.[1]
+  return seconds === undefined ? undefined : Number(seconds) * 1_000
+}
+
+/** Attacks that are prepared as soon as this is made, in a process of their own. */
+class Attackers {
+  /** Resolves when everything is done that comes before the attack. */
+  readonly prepared: Promise<void>
+  readonly #child: ChildProcess
+  readonly #reports: Promise<AttackReports>
+  readonly #closed: Promise<unknown>
+
+  constructor(names: readonly AttackName[], plan: AttackPlan, nice: number) {
+    const path = fileURLToPath(new URL('process.ts', import.meta.url))
+    const command = [process.execPath, path, JSON.stringify(names), JSON.stringify(plan)]
+    // By a launcher, because a process that sets its own priority sets that of one thread.
+    const child = spawn('nice', ['-n', `${nice}`, ...command], { stdio: ['pipe', 'pipe', 'inherit'] })
+    this.#child = child
+    const kill = (): void => void child.kill('SIGKILL')
+    process.once('exit', kill)
+    const prepared = Promise.withResolvers<void>()
+    const reports = Promise.withResolvers<AttackReports>()
+    this.prepared = prepared.promise
+    let out = ''
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      out += text
+      if (out.startsWith('prepared\n')) prepared.resolve()
+      const [, report, end] = out.split('\n')
+      if (end !== undefined) reports.resolve(JSON.parse(report as string) as AttackReports)
+    })
+    this.#closed = once(child, 'close')
+    child.once('close', (code) => {
+      process.off('exit', kill)
+      reports.reject(new Error(`the attacks ended with code ${code}`))
+    })
+    this.#reports = reports.promise
+    this.#reports.catch((error: unknown) => prepared.reject(error))
+  }
+
+  async run(): Promise<AttackReports> {
+    this.#child.stdin?.write('go')
+    return await this.#reports
+  }
+
+  /** Resolves when nothing of it is left. */
+  async end(): Promise<void> {
+    this.#child.stdin?.end()
+    await this.#closed
+  }
 }

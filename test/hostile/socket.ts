@@ -36,6 +36,11 @@ export class HostileSocket {
     return this.#socket.closed || this.#socket.destroyed
   }
 
+  /** Bytes that were handed to the network so far. */
+  get bytesSent(): number {
+    return this.#socket.bytesWritten - this.#socket.writableLength
+  }
+
   /** Resolves when the network has taken it, or the connection is gone. */
   async write(...parts: readonly Uint8Array[]): Promise<void> {
     if (this.isClosed) return

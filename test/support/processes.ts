@@ -24,6 +24,16 @@ export function processorMs(pid: number): number {
   return (Number(user) + Number(system)) * 10
 }
 
+/** Milliseconds in which the first thread of a process, the loop of one of Node, was ready and had no processor. */
+export function processorWaitMs(pid: number): number {
+  return Number(readFileSync(`/proc/${pid}/task/${pid}/schedstat`, 'utf8').split(' ')[1]) / 1e6
+}
+
+/** Bytes that a process has read so far, from sockets and files. */
+export function bytesRead(pid: number): number {
+  return Number(/^rchar: (\d+)/.exec(readFileSync(`/proc/${pid}/io`, 'utf8'))?.[1] ?? Number.NaN)
+}
+
 /** Resident memory in bytes. */
 export function residentBytes(pid: number): number {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8')
@@ -78,10 +88,19 @@ function statOf(pid: number): string[] {
 function holdsOneOf(pid: number, sockets: ReadonlySet<string>): boolean {
   try {
     return readdirSync(`/proc/${pid}/fd`).some((descriptor) =>
-      sockets.has(readlinkSync(`/proc/${pid}/fd/${descriptor}`)),
+      sockets.has(linkOf(`/proc/${pid}/fd/${descriptor}`)),
     )
   } catch {
     // The process ended while it was looked at, or is not ours.
     return false
+  }
+}
+
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path)
+  } catch {
+    // It was closed while the others were looked at.
+    return ''
   }
 }
