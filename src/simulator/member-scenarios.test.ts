@@ -1,8 +1,9 @@
 // Directed stories about members of the real node: each once went wrong under a seed, or could.
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { present } from '../base/index.ts'
+import { present, SeededRandom } from '../base/index.ts'
 import type { ClusterNode } from './cluster.ts'
+import { Operator } from './operator.ts'
 import type { ListedMember, MembersRequest, ServerMember } from './server-seam.ts'
 import { electionMs, Story } from './testing/story.ts'
 
@@ -304,5 +305,33 @@ test('a machine comes back again and again under its address: each time it is so
     const found = await story.has(machine, `round ${round}`)
     for (const [key, value] of answered) assert.equal(found.get(key), value, `${key} was acknowledged`)
   }
+  story.assertSound()
+})
+
+test('an operator ends a member that waits to be told who it is before another is added under its address', async () => {
+  const story = new MemberStory(30)
+  const { cluster, paths, scheduler } = story
+  const leader = await story.leader()
+  await story.putUntilAnswered([leader], 'kept')
+  const fresh = present(cluster.nodes[3], 'there is a spare machine')
+  const others = story.others(fresh).map(({ name }) => name)
+  cluster.network.partition([fresh.name], others, 'both')
+  await story.ask([leader], { kind: 'memberAdd', peer: peerOf(fresh), isLearner: false })
+  const first = await story.idOf(leader, fresh)
+  cluster.join(fresh, first, [peerOf(leader)])
+  await scheduler.run(1_000)
+  await story.remove(leader, fresh)
+
+  const operator = new Operator({ cluster, paths, random: new SeededRandom(30) })
+  await scheduler.complete(operator.add(fresh, false))
+  cluster.network.heal()
+  // Whatever waits there has the time to ask, and to take the place.
+  await scheduler.run(5_000)
+  await scheduler.complete(operator.settle(scheduler.now + 20_000), 30_000)
+  assert.equal(story.mark('node-failed: data-wiped'), 0)
+  await story.allAgree(cluster.wholeNodes)
+  assert.deepEqual(operator.violations, [])
+  assert.notEqual(await story.idOf(leader, fresh), first)
+  assert.equal((await story.listedAs(leader, fresh.name))?.isLearner, false)
   story.assertSound()
 })

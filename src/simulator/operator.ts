@@ -91,6 +91,20 @@ export class Operator {
     this.#report('members come to rest', 'the cluster is healed, and its members are not what they should be')
   }
 
+  /** Adds a member on this machine; whoever lists the members next starts it. */
+  async add(node: ClusterNode, isLearner: boolean): Promise<void> {
+    // Whoever does not know yet who it is, or has forgotten it, would be taken for the new member by its address; the operator,
+    // who knows nothing of that, would take the disk of a member for an empty one.
+    if (node.seat !== undefined && !knowsItself(node)) this.#cluster.retire(node)
+    const peer = { name: node.name, host: node.name, port: peerPort }
+    const result = await this.#change({ kind: 'memberAdd', peer, isLearner })
+    if (result?.kind !== 'answered' || result.answer.added === undefined) return
+    this.#added.add(result.answer.added)
+    if (this.#removed.has(result.answer.added)) {
+      this.#report('a removed member never comes back', `${node.name} was added as ${result.answer.added}`)
+    }
+  }
+
   // ---- what the list says ---------------------------------------------------------------------------------------
 
   /** The members as a server lists them after this call; undefined when it does not answer. */
@@ -171,7 +185,7 @@ export class Operator {
     switch (action) {
       case 'add': {
         const free = this.#cluster.nodes.filter(({ name }) => members.every(({ host }) => host !== name))
-        if (free.length > 0) await this.#add(this.#random.pick(free), this.#random.chance(0.4))
+        if (free.length > 0) await this.add(this.#random.pick(free), this.#random.chance(0.4))
         break
       }
       case 'promote': {
@@ -210,18 +224,6 @@ export class Operator {
     return this.#random.pick(marked.length > 0 ? marked : members)
   }
 
-  async #add(node: ClusterNode, isLearner: boolean): Promise<void> {
-    // With an empty disk it would be taken for the new member, of which it knows nothing.
-    if (node.seat !== undefined && node.seat.wipe !== 'none') this.#cluster.retire(node)
-    const peer = { name: node.name, host: node.name, port: peerPort }
-    const result = await this.#change({ kind: 'memberAdd', peer, isLearner })
-    if (result?.kind !== 'answered' || result.answer.added === undefined) return
-    this.#added.add(result.answer.added)
-    if (this.#removed.has(result.answer.added)) {
-      this.#report('a removed member never comes back', `${node.name} was added as ${result.answer.added}`)
-    }
-  }
-
   async #promote({ id }: ListedMember): Promise<void> {
     const result = await this.#change({ kind: 'memberPromote', id })
     if (result?.kind !== 'answered') return
@@ -252,7 +254,7 @@ export class Operator {
     }
     await this.#remove(member)
     const members = await this.#list()
-    if (members?.every(({ host }) => host !== node.name)) await this.#add(node, false)
+    if (members?.every(({ host }) => host !== node.name)) await this.add(node, false)
   }
 
   /** Loses a disk, where the others can do without and know whose it was. */
@@ -343,6 +345,11 @@ export class Operator {
   #report(promise: string, facts: string): void {
     this.violations.push({ promise, facts })
   }
+}
+
+/** Whether the member on this machine has its id on its disk. Of one that joins nothing tells that before it serves. */
+function knowsItself({ seat, life }: ClusterNode): boolean {
+  return seat?.wipe === 'none' && (!seat.isJoining || life?.server !== undefined)
 }
 
 /** Whether a removed member that runs knows a present one where it is to be found. */

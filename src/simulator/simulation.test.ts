@@ -68,6 +68,19 @@ for (const [defect, promise, change] of cases) {
   })
 }
 
+test('where a server never serves again nothing else is broken: what the others acknowledged last was told', async () => {
+  const fake = startFakeServer('none')
+  const start: typeof fake = (setup) => (setup.name === 'n3' ? new Promise(() => undefined) : fake(setup))
+  for (let seed = 1; seed <= 5; seed++) {
+    const options = shortOptions(seed, { nodes: 3, faults: [], chaosMs: 500, healMs: 2_000 })
+    const { violations } = await simulate(seed, start, options)
+    assert.deepEqual(
+      violations.map(({ promise }) => promise),
+      ['a healed cluster serves'],
+    )
+  }
+})
+
 test('a run that does not repeat is caught', async () => {
   let reads = 0
   const start = startFakeServer('isNotRepeatable', () => ++reads % 7)

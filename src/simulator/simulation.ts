@@ -248,12 +248,22 @@ class Run {
 
   /** After the faults: every node serves, forgotten leases end, all tell one history, all states are equal. */
   async #checkRecovery(deadline: number): Promise<void> {
+    const last = await this.#checkService(deadline)
+    if (last !== undefined) await this.#checkAgreement(last)
+    // Watchers of narrow spans cannot tell that they are through; they have had the same time, and a second more. Where nobody
+    // knows what the last revision is, they owe nothing, but what they were told counts all the same.
+    await this.#scheduler.run(1_000)
+    for (const watcher of [...this.#watchers, ...this.#browsers]) watcher.stop(last ?? 0)
+  }
+
+  /** The last revision; undefined where the cluster does not serve. */
+  async #checkService(deadline: number): Promise<number | undefined> {
     const scheduler = this.#scheduler
     for (const { name } of this.#cluster.wholeNodes) {
       if (!(await this.#servesAgain(name, deadline))) {
         const facts = `${name} answers no write within ${this.#options.healMs} ms: ${this.#describeNodes()}`
         this.#report('a healed cluster serves', facts)
-        return
+        return undefined
       }
     }
     const since = scheduler.now
@@ -262,11 +272,16 @@ class Run {
     const last = await this.#lastRevision()
     if (last === undefined) {
       this.#report('a healed cluster serves', 'no server answers a linearizable read')
-      return
+      return undefined
     }
     // With each leader the clocks of all leases begin again; where timeouts are short beside delays, peace is short too.
     const quietSince = Math.max(since, this.#cluster.lastElectedAt)
     this.#leasePeace = { since: quietSince, until: scheduler.now, lateMsMax }
+    return last
+  }
+
+  async #checkAgreement(last: number): Promise<void> {
+    const scheduler = this.#scheduler
     const learners = this.#learners()
     const voters = this.#cluster.wholeNodes.filter((node) => !learners.has(node.seat?.memberId ?? 0n))
     const finals = voters.map(({ name }) => this.#watchFinally(name))
@@ -280,9 +295,6 @@ class Run {
       const facts = `${this.#describeNodes()}; watched through ${finals.map((one) => one.nextRevision - 1).join(', ')}`
       this.#report('a healed cluster agrees', `revision ${last}: ${facts}`)
     }
-    // Watchers of narrow spans cannot tell that they are through; they have had the same time, and a second more.
-    await scheduler.run(1_000)
-    for (const watcher of [...this.#watchers, ...this.#browsers]) watcher.stop(last)
   }
 
   /** A whole-span watch at one node, from the first revision that is not compacted there. */

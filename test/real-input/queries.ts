@@ -183,6 +183,38 @@ export function* errorCases(lastRevision: number): Generator<Question> {
   yield ['leaseRevoke', { ID: 987_654_321n }]
   yield ['leaseTimeToLive', { ID: 987_654_321n, keys: true }]
   yield ['leaseGrant', { TTL: 9_000_000_001 }]
+  yield* twoFaults(lastRevision)
+}
+
+/** Every pair of faults in one transaction, in both orders and nested: which of them the answer tells. */
+function* twoFaults(lastRevision: number): Generator<Question> {
+  const missing = bytes('/packages/zzz-missing')
+  const key = bytes('/packages/zzz-not-there')
+  const put = (name: string): Message => ({ request_put: { key: bytes(`/packages/zzz-${name}`) } })
+  const faults: Message[][] = [
+    [{ request_range: { key, revision: lastRevision + 1_000 } }],
+    // Compacted, at the end of the run.
+    [{ request_range: { key, revision: 1 } }],
+    [{ request_put: { key, lease: 987_654_321n } }],
+    [{ request_put: { key: missing, ignore_value: true } }],
+    [{ request_put: { key: bytes('/packages/zzz-both'), ignore_value: true, lease: 987_654_321n } }],
+    [{ request_put: { value: bytes('x') } }],
+    [{ request_range: {} }],
+    [{ request_put: { key: bytes('/packages/zzz-given'), ignore_value: true, value: bytes('x') } }],
+    [put('twice'), put('twice')],
+    [{}],
+    [{ request_txn: { compare: [{ target: 0 }] } }],
+  ]
+  yield ['put', { key: missing, ignore_value: true, lease: 987_654_321n }]
+  for (const first of faults) {
+    for (const second of faults) {
+      if (first === second) continue
+      yield ['txn', { success: [...first, ...second] }]
+      yield ['txn', { success: [{ request_txn: { success: first } }, ...second] }]
+      yield ['txn', { success: [...first, { request_txn: { success: second } }] }]
+      yield ['txn', { success: first, failure: second }]
+    }
+  }
 }
 
 /** Watches that start in history; each must deliver what happened since, and nothing else. */
