@@ -53,7 +53,7 @@ async function live({ life }: Trio, round: number): Promise<void> {
 
 /** Starts it on the changed directory; on the unchanged one again when it did not take that. */
 async function meet(trio: Trio, change: () => void): Promise<{ outcome: Outcome; text: string }> {
-  const { follower, life } = trio
+  const { follower } = trio
   const whole = `${follower.directory}.whole`
   cpSync(follower.directory, whole, { recursive: true })
   try {
@@ -64,11 +64,9 @@ async function meet(trio: Trio, change: () => void): Promise<{ outcome: Outcome;
     } catch (error) {
       return { outcome: 'silent', text: String(error) }
     }
-    if (follower.isRunning) {
-      await follower.ready()
-      const found = contradictions(life.history, await observe(follower.endpoint))
+    const found = follower.isRunning ? await readUnlessItEnds(trio) : undefined
+    if (found !== undefined)
       return { outcome: found.length === 0 ? 'agrees' : 'silent', text: found.join('; ') }
-    }
     const { code, signal } = await follower.ended()
     const text = `code ${code}, signal ${signal}: ${follower.program.stderr.trimEnd().split('\n').at(-1)}`
     // It said nothing to anybody from the changed directory, so the copy of before is no old one.
@@ -79,6 +77,19 @@ async function meet(trio: Trio, change: () => void): Promise<{ outcome: Outcome;
     return { outcome: code === dataExit ? 'refused' : 'crashed', text }
   } finally {
     rmSync(whole, { recursive: true, force: true })
+  }
+}
+
+/** What it contradicts; nothing when it ends while it is read: what was changed may be noticed as late as that. */
+async function readUnlessItEnds({ follower, life }: Trio): Promise<readonly string[] | undefined> {
+  try {
+    await follower.ready()
+    return contradictions(life.history, await observe(follower.endpoint))
+  } catch (error) {
+    await follower.ended().catch(() => {
+      throw error
+    })
+    return undefined
   }
 }
 

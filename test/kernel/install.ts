@@ -73,17 +73,13 @@ async function visit(lab: Lab, trio: Trio, at: number, action: Action): Promise<
       () => hasCaughtUpOrDied(follower, goal),
       agreeDeadlineMs,
     )
-    const isReached = interposer.fired > 0
-    const calls = interposer.calls()
     follower.environment = {}
-    if (!isReached && !follower.program.stderr.includes(installed)) problems.push('no snapshot was installed')
-    if (isReached) {
+    if (interposer.fired > 0) {
       await follower.ended()
       follower.start()
-    }
-    await agreeAtLast(trio, interposer)
-    problems.push(...contradictions(life.history, await observe(follower.endpoint)))
-    return { calls, isReached, problems }
+    } else if (!follower.program.stderr.includes(installed)) problems.push('no snapshot was installed')
+    problems.push(...(await agreeAtLast(trio, interposer)))
+    return { calls: interposer.calls(), isReached: interposer.fired > 0, problems }
   } catch (error) {
     return {
       calls: interposer.calls(),
@@ -95,22 +91,29 @@ async function visit(lab: Lab, trio: Trio, at: number, action: Action): Promise<
   }
 }
 
-/** A call in the background of a follower that has caught up may be the one at which it is killed. */
-async function agreeAtLast(trio: Trio, interposer: Interposer): Promise<void> {
+/**
+ * What the follower contradicts once it is like another. The call at which it is to be killed may come as late as here, in
+ * the background of a follower that has caught up, also while its state is being read; it is then started and read again.
+ */
+async function agreeAtLast(trio: Trio, interposer: Interposer): Promise<readonly string[]> {
   const { follower } = trio
   const before = interposer.fired
-  const isKilled = (): boolean => interposer.fired > before && !follower.isRunning
   try {
-    await follower.ready()
-    await eventually('the same state', () => isKilled() || isLikeTheOther(trio), agreeDeadlineMs)
+    return await agree(trio, () => interposer.fired > before && !follower.isRunning)
   } catch (error) {
     if (interposer.fired === before) throw error
     await follower.ended()
+    follower.start()
+    return await agree(trio, () => false)
   }
-  if (!isKilled()) return
-  follower.start()
+}
+
+async function agree(trio: Trio, isKilled: () => boolean): Promise<readonly string[]> {
+  const { life, follower } = trio
   await follower.ready()
-  await eventually('the same state', () => isLikeTheOther(trio), agreeDeadlineMs)
+  await eventually('the same state', () => isKilled() || isLikeTheOther(trio), agreeDeadlineMs)
+  if (isKilled()) throw new Error('killed while it was compared')
+  return contradictions(life.history, await observe(follower.endpoint))
 }
 
 /** Only a snapshot can bring it back: the others have released what it needs, and hold no more of it in memory. */
