@@ -77,9 +77,11 @@ async function visit(lab: Lab, trio: Trio, at: number, action: Action): Promise<
     if (interposer.fired > 0) {
       await follower.ended()
       follower.start()
-    } else if (!follower.program.stderr.includes(installed)) problems.push('no snapshot was installed')
+    }
     problems.push(...(await agreeAtLast(trio, interposer)))
-    return { calls: interposer.calls(), isReached: interposer.fired > 0, problems }
+    const isReached = interposer.fired > 0
+    if (!isReached && !follower.program.stderr.includes(installed)) problems.push('no snapshot was installed')
+    return { calls: interposer.calls(), isReached, problems }
   } catch (error) {
     return {
       calls: interposer.calls(),
