@@ -414,10 +414,10 @@ export class SimulatedCluster {
     }
   }
 
-  /** Servers that clients reach. */
+  /** Servers that clients reach: of this cluster, not of one that somebody founded anew. */
   get serving(): readonly ServerLife[] {
-    return this.nodes.flatMap(({ life, isLeftOut }) =>
-      life?.server === undefined || isLeftOut ? [] : [life],
+    return this.nodes.flatMap((node) =>
+      node.life?.server === undefined || node.isLeftOut || beginsAnew(node) ? [] : [node.life],
     )
   }
 

@@ -9,9 +9,13 @@ import { electionMs, Story } from './testing/story.ts'
 
 /** A story in which members change, told by what an operator does. */
 class MemberStory extends Story {
-  constructor(seed: number) {
+  constructor(seed: number, nodes = 3) {
     // A log that is read in small steps, and never replaced by a snapshot.
-    super(seed, { members: true, tuning: { snapshotEntries: 1_000, appendBytesMax: 64, inflightMax: 1 } })
+    super(seed, {
+      nodes,
+      members: true,
+      tuning: { snapshotEntries: 1_000, appendBytesMax: 64, inflightMax: 1 },
+    })
   }
 
   /** The answer of whoever answers first. */
@@ -282,6 +286,45 @@ test('a member that lost its disk is refused, replaced under its address, and ha
   await story.join(leader, victim)
   await story.allAgree([leader, victim, other])
   assert.equal(await story.get(victim, true), 'kept')
+  story.assertSound()
+})
+
+test('a founder that lost its disk founds another cluster: no client is sent there until it has its place again', async () => {
+  const story = new MemberStory(31, 1)
+  const { cluster } = story
+  const [founder, ...others] = cluster.nodes
+  assert.ok(founder && others.length === 2)
+  await story.putUntilAnswered([founder], 'kept')
+  for (const node of others) await story.join(founder, node)
+  await story.until(() => story.mark('member-published') === 3)
+  await story.allAgree(cluster.nodes)
+  // Cut off, it is refused by nobody: it serves the cluster that it founds until the network is healed.
+  const names = others.map(({ name }) => name)
+  cluster.network.partition([founder.name], names, 'both')
+  cluster.wipe(founder)
+  cluster.start(founder)
+  const leads = ({ life }: ClusterNode): boolean => life?.server?.status().isLeader === true
+  await story.until(() => leads(founder) && others.some(leads))
+  const servingNames = (): string[] => cluster.serving.map(({ node }) => node.name)
+  assert.deepEqual(servingNames(), names)
+  assert.notEqual(cluster.leader, founder)
+  const answered = await story.putMany('meanwhile', 20)
+  assert.equal(founder.seat?.wipe, 'wiped', 'it serves all the time')
+
+  cluster.network.heal()
+  await story.until(() => {
+    assert.ok(!servingNames().includes(founder.name), 'clients are not sent to it')
+    return founder.seat?.wipe === 'refused'
+  })
+  assert.equal(founder.life, undefined)
+  const leader = await story.leader()
+  await story.remove(leader, founder)
+  await story.join(leader, founder)
+  await story.allAgree(cluster.nodes)
+  assert.deepEqual(servingNames(), [founder.name, ...names])
+  assert.equal(await story.get(founder, true), 'kept')
+  const found = await story.has(founder, 'meanwhile')
+  for (const [key, value] of answered) assert.equal(found.get(key), value, `${key} was acknowledged`)
   story.assertSound()
 })
 
