@@ -1,5 +1,5 @@
 // What a count costs: ranges that count far more keys than they return, in the core over LMDB, in processor time.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SeededRandom, utf8Encode } from '../src/base/index.ts'
@@ -13,6 +13,7 @@ import { openLmdbStore } from '../src/io-node/index.ts'
 import { createStore } from '../src/store/index.ts'
 import { Arguments } from '../test/support/arguments.ts'
 import { describeCommit, describeMachine } from './machine.ts'
+import { storeResult } from './result-file.ts'
 
 const usage = `node bench/counts.ts [options]
   --keys 100000,1000000   one measurement each
@@ -37,9 +38,8 @@ async function main(): Promise<void> {
   if (out === 'none') return
   const commit = describeCommit()
   const date = new Date().toISOString().slice(0, 10)
-  mkdirSync(out, { recursive: true })
   const result = { date, ...commit, machine: describeMachine(), rows }
-  writeFileSync(join(out, `${date}-${commit.commit}-counts.json`), `${JSON.stringify(result, null, 2)}\n`)
+  console.log(`stored in ${storeResult(out, 'counts', result)}`)
 }
 
 async function measure(size: number, repeats: number): Promise<Row[]> {

@@ -1,5 +1,4 @@
 // Quorate beside etcd: same machine, same disk, same load generator, in turn. See README.md.
-import { mkdirSync, writeFileSync } from 'node:fs'
 import { Arguments } from '../test/support/arguments.ts'
 import { GrpcClient } from '../test/support/grpc-client.ts'
 import { type ServerCluster, startCluster } from '../test/support/servers.ts'
@@ -32,6 +31,7 @@ import {
   type OperationName,
   operations,
 } from './parts.ts'
+import { storeResult } from './result-file.ts'
 
 const partNames = [
   'one',
@@ -276,10 +276,8 @@ async function store(
     medians: bench.rows,
     samples: bench.samples,
   }
-  mkdirSync(directory, { recursive: true })
-  // With its parts: another run of the same day and commit must not overwrite it.
-  const path = `${directory}/${date}-${commit}-${parts.join('-')}.json`
-  writeFileSync(path, `${JSON.stringify(result, null, 2)}\n`)
+  // With its parts, so that the list of the files says what was measured.
+  const path = storeResult(directory, parts.join('-'), result)
   console.log(`stored in ${path}`)
 }
 

@@ -13,8 +13,6 @@ import { type Logger, type Maybe, never, type Time, type Timer } from '../io/ind
 import {
   checkLeaving,
   createRaft,
-  type Entry,
-  entryKind,
   type LogEnd,
   type LogRead,
   type Message,
@@ -30,6 +28,7 @@ import type { StoreBackend } from '../store/index.ts'
 import type { WriteAheadLog } from '../write-ahead-log/index.ts'
 import { AppliedMembers } from './applied-members.ts'
 import { AppliedWaiters } from './applied-waiters.ts'
+import { Applier } from './applier.ts'
 import type {
   CallOptions,
   Group,
@@ -41,7 +40,7 @@ import type {
 } from './contract.ts'
 import { DiskWatch } from './disk-watch.ts'
 import { Duties } from './duties.ts'
-import { decodeEnvelope, type Incarnation } from './envelope.ts'
+import type { Incarnation } from './envelope.ts'
 import { MemberChanges } from './member-changes.ts'
 import type { Directory } from './members.ts'
 import type { PublishedFacts } from './membership.ts'
@@ -93,16 +92,13 @@ export interface GroupDependencies<Result> {
   failed(error: unknown): void
 }
 
-const applySliceMs = 1
-const applyClockEvery = 32
-
 /**
  * One replicated group on this node: the single update queue, and the loop that carries what the rules decide to disk,
  * peers and clients. All state changes in `#turn`; whatever comes from outside (a call, a message, a finished write) is
  * queued and looked at there, never acted on inside a callback.
  *
  * The way of a write: `propose`, `#turn`, `Proposals.proposeWaiting`, `#carryOut` (disk and peers), `#storeCompleted`,
- * `#carryOut` again once it is committed, `#applySlice`, `Proposals.applied`.
+ * `#carryOut` again once it is committed, `Applier.applySlice`, `Proposals.applied`.
  */
 export class ReplicatedGroup<Result> implements Group<Result> {
   readonly #deps: GroupDependencies<Result>
@@ -117,9 +113,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   #isTurnDue = false
 
   // Applying.
-  /** In order. A member that comes back from far behind has hundreds of thousands of them. */
-  readonly #committed = new RingQueue<Entry>(Number.MAX_SAFE_INTEGER)
-  #appliedEnd: LogEnd
+  readonly #applier: Applier<Result>
   readonly #members: AppliedMembers
 
   // Disk.
@@ -156,12 +150,12 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     const { limits, time } = deps
     this.#raft = this.#newRaft()
     this.#inbox = new RingQueue(limits.inboxMax)
-    this.#appliedEnd = deps.applied
     this.#storage = this.#newStorageQueue()
     this.#diskWatch = new DiskWatch({ raft: this.#raft, storage: this.#storage, limits, logger: deps.logger })
     this.#flusher = this.#newStoreFlusher()
     this.#members = this.#newAppliedMembers()
     this.#proposals = this.#newProposals()
+    this.#applier = this.#newApplier()
     this.#readers = new ReaderQueue(limits.readersMax, this.#maybe)
     this.#appliedWaiters = new AppliedWaiters(limits.readersMax, time)
     this.#questions = this.#newQuestions()
@@ -503,7 +497,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     if (ready.configuration !== undefined) this.#members.tellPeers()
     for (const message of ready.messages) this.#send(message)
     for (const operation of ready.storage) this.#store(operation)
-    for (const entry of ready.committed) this.#committed.push(entry)
+    for (const entry of ready.committed) this.#applier.committed(entry)
     for (const state of ready.readStates) this.#readers.confirmed(state.request, state.index)
     for (const request of ready.readFailures) this.#readers.failed(request)
     // Who asked a leader that is lost, or before there was one, asks the one there is now instead of at the next tick.
@@ -564,55 +558,13 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   #applySlice(): void {
     // While a snapshot replaces the state there is no state to apply to.
     if (this.#isReplacing) return
-    this.#checkPlace()
-    const { time, limits } = this.#deps
-    const startMs = time.monotonicMs()
-    let done = 0
-    for (let entry = this.#committed.peek(); entry !== undefined; entry = this.#committed.peek()) {
-      if (this.#machine.pending.operations >= limits.pendingOperationsMax) break
-      if (done > 0 && this.#maybe('apply-slice-short')) break
-      if (done % applyClockEvery === applyClockEvery - 1 && time.monotonicMs() - startMs > applySliceMs) break
-      this.#apply(entry)
-      this.#committed.shift()
-      done++
-    }
-    if (done > 0) {
-      this.#raft.applied(this.#machine.appliedIndex)
+    if (this.#applier.applySlice()) {
       this.#readers.applied(this.#machine.appliedIndex)
       this.#appliedWaiters.wake()
     }
     const hasWork = this.#machine.maintain()
-    const isHeld = this.#machine.pending.operations >= limits.pendingOperationsMax
-    if (hasWork || (this.#committed.size > 0 && !isHeld)) this.#schedule()
+    if (hasWork || this.#applier.hasWork) this.#schedule()
     this.#writer.poll()
-  }
-
-  /** State, log and consensus stand at one place, unless a snapshot is about to take the state to where the others are. */
-  #checkPlace(): void {
-    const { appliedIndex } = this.#machine
-    assert(appliedIndex === this.#appliedEnd.index, 'the state stands at its place in the log')
-    if (this.#storage.hasInstall) return
-    assert(appliedIndex === this.#raft.appliedIndex, 'the state stands where consensus knows it to be')
-    assert(appliedIndex <= this.#raft.durableIndex, 'what is applied is durable on this node')
-  }
-
-  #apply(entry: Entry): void {
-    assert(entry.index === this.#machine.appliedIndex + 1, 'entries are applied in order, each once')
-    if (entry.kind === entryKind.command) this.#applyCommand(entry)
-    else {
-      this.#machine.applyNothing(entry)
-      if (entry.kind === entryKind.configuration) this.#members.apply(entry)
-    }
-    this.#appliedEnd = { index: entry.index, term: entry.term, chain: entry.chain }
-    this.#writer.applied(entry.payload.length)
-    this.#comparison.applied(entry.index)
-  }
-
-  #applyCommand(entry: Entry): void {
-    const { index, term } = entry
-    const envelope = decodeEnvelope(entry.payload)
-    const result = this.#machine.apply({ index, term, timeMs: envelope.timeMs, payload: envelope.command })
-    this.#proposals.applied(envelope, result, entry)
   }
 
   // ---- time ---------------------------------------------------------------------------------------------------
@@ -698,7 +650,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   #loseState(cause: string): void {
     this.#deps.logger.log('error', 'state-wrong', { applied: this.#machine.appliedIndex, cause })
     // Whoever read here has seen the state at the applied index: a snapshot before it would lead back.
-    this.#repair.begin(this.#appliedEnd.index)
+    this.#repair.begin(this.#applier.appliedEnd.index)
     this.#dropState()
     this.#duties.end()
     this.#proposals.failOnTheWay(
@@ -710,8 +662,8 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   }
 
   #resumeRepair(): void {
-    this.#deps.logger.log('warn', 'state-missing', { logBase: this.#appliedEnd.index })
-    this.#repair.resume(this.#appliedEnd.index)
+    this.#deps.logger.log('warn', 'state-missing', { logBase: this.#applier.appliedEnd.index })
+    this.#repair.resume(this.#applier.appliedEnd.index)
     this.#dropState()
     this.#machine.beginRestore()
   }
@@ -719,16 +671,8 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   #dropState(): void {
     const { snapshots } = this.#deps
     for (const file of [...snapshots.list()]) snapshots.forget(file)
-    this.#dropCommitted(Number.POSITIVE_INFINITY)
+    this.#applier.stateLost()
     this.#raft.stateLost()
-  }
-
-  /** What is committed up to `index` is not applied any more. */
-  #dropCommitted(index: number): void {
-    for (let entry = this.#committed.peek(); entry !== undefined; entry = this.#committed.peek()) {
-      if (entry.index > index) return
-      this.#committed.shift()
-    }
   }
 
   /** From here on the state machine refuses every read, and nothing of it reaches the store. */
@@ -834,6 +778,25 @@ export class ReplicatedGroup<Result> implements Group<Result> {
     })
   }
 
+  #newApplier(): Applier<Result> {
+    const { time, limits, machine, applied } = this.#deps
+    return new Applier({
+      raft: this.#raft,
+      time,
+      limits,
+      maybe: this.#maybe,
+      machine,
+      members: this.#members,
+      proposals: this.#proposals,
+      storage: this.#storage,
+      appliedEnd: applied,
+      applied: (entry) => {
+        this.#writer.applied(entry.payload.length)
+        this.#comparison.applied(entry.index)
+      },
+    })
+  }
+
   #newQuestions(): Questions {
     const { time, limits, incarnation } = this.#deps
     return new Questions({
@@ -858,7 +821,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       limits,
       applied: this.#members,
       waiters: this.#appliedWaiters,
-      appliedIndex: () => this.#appliedEnd.index,
+      appliedIndex: () => this.#applier.appliedEnd.index,
       askLeader: (question, options) => this.#questions.ask('node', question, options),
       proposed: () => this.#schedule(),
       isStopped: () => this.#isStopped,
@@ -935,7 +898,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       machine,
       members: this.#members,
       baseIndex: restore.base.index,
-      appliedEnd: () => this.#appliedEnd,
+      appliedEnd: () => this.#applier.appliedEnd,
       durableIndex: () => this.#flusher.durableIndex,
       lossCount: () => this.#repair.count,
       needsLog: (index) => this.#transfer.needsLog(index, (peer) => this.#raft.progress().get(peer)?.match),
@@ -962,10 +925,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       writer: this.#writer,
       comparison: this.#comparison,
       repair: this.#repair,
-      replaced: (end) => {
-        this.#dropCommitted(end.index)
-        this.#appliedEnd = end
-      },
+      replaced: (end) => this.#applier.replaced(end),
       isAwaited: (index) => this.#storage.awaits(index),
       isStopped: () => this.#isStopped,
     })
@@ -978,7 +938,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       snapshots: this.#deps.snapshots,
       transfer: this.#transfer,
       repair: this.#repair,
-      appliedEnd: () => this.#appliedEnd,
+      appliedEnd: () => this.#applier.appliedEnd,
       hasInstall: () => this.#storage.hasInstall,
       isReplacing: () => this.#isReplacing,
       startSnapshot: () => this.#writer.start(),

@@ -11,10 +11,11 @@
  *
  * Files: `node` opens a data directory and connects a `group`, which holds the turn: what waits is taken in, what raft
  * decides is carried out, what is committed is applied. One subject each beside it, none of which knows the group:
- * `proposals` (the way of a command and of its answer), `readers`, `applied-waiters` and `questions` (who else waits),
- * `applied-members` and `member-changes`, `duties` (when a leader may do them), `storage-queue` and `store-flusher` (the
- * disk), `snapshot-writer` (with the low-water mark), `snapshot-offers`, `snapshot-transfer` and `snapshot-install`,
- * `replica-comparison` and `state-repair` (a state that is wrong). `refusals` are the errors that several of them give.
+ * `proposals` (the way of a command and of its answer), `applier` (what is committed becomes state), `readers`,
+ * `applied-waiters` and `questions` (who else waits), `applied-members` and `member-changes`, `duties` (when a leader may do
+ * them), `storage-queue` and `store-flusher` (the disk), `snapshot-writer` (with the low-water mark), `snapshot-offers`,
+ * `snapshot-transfer` and `snapshot-install`, `replica-comparison` and `state-repair` (a state that is wrong). `refusals` are
+ * the errors that several of them give.
  * The wire between nodes is `peer-*` and `*-codec`; what a start finds on disk is `recovery`, `join` and `identity`.
  */
 export type { CallOptions, Group, GroupStatus, Member, Proposed } from './contract.ts'
