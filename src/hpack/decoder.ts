@@ -78,6 +78,7 @@ export class HpackDecoder {
     this.#position = 0
     const fields: string[] = []
     let bytes = 0
+    let isTooLarge = false
     let mayResize = true
     while (this.#position < block.length) {
       const first = block[this.#position] as number
@@ -87,14 +88,20 @@ export class HpackDecoder {
         continue
       }
       mayResize = false
+      // What a list that is too large goes on with counts for the table alone: a byte may name a field of 4 KiB.
+      if (isTooLarge && first >= 0x80) {
+        this.#fieldIndex()
+        continue
+      }
       const at = fields.length
       if (first >= 0x80) this.#indexed(fields)
       else if (first >= 0x40) this.#literal(6, fields, true)
       else this.#literal(4, fields, false)
       bytes += fieldBytes(fields[at] as string, fields[at + 1] as string)
-      if (bytes > this.#limits.listBytesMax) fields.length = 0
+      isTooLarge = bytes > this.#limits.listBytesMax
+      if (isTooLarge) fields.length = 0
     }
-    return { fields, isTooLarge: bytes > this.#limits.listBytesMax }
+    return { fields, isTooLarge }
   }
 
   /** Section 6.3. */
@@ -108,11 +115,14 @@ export class HpackDecoder {
 
   /** Section 6.1. */
   #indexed(fields: string[]): void {
+    const index = this.#fieldIndex()
+    fields.push(this.#table.name(index) as string, this.#table.value(index) as string)
+  }
+
+  #fieldIndex(): number {
     const index = this.#integer(7)
-    const name = this.#table.name(index)
-    const value = this.#table.value(index)
-    if (name === undefined || value === undefined) throw new HpackError(`no field has index ${index}`)
-    fields.push(name, value)
+    if (this.#table.name(index) === undefined) throw new HpackError(`no field has index ${index}`)
+    return index
   }
 
   /** Section 6.2. */

@@ -142,6 +142,11 @@ test('a long list costs memory for what is kept only', () => {
   assert.equal(decoder.decode(Uint8Array.from([...insert, ...utf8Encode(value)])).isTooLarge, true)
   const bomb = decoder.decode(new Uint8Array(1_000).fill(0xbe))
   assert.deepEqual(bomb, { fields: [], isTooLarge: true })
+  // Not kept, and still read: what follows is known, and an index of nothing is a fault.
+  const last = Uint8Array.of(...new Array<number>(10).fill(0xbe), 0x40, 1, 0x62, 1, 0x63)
+  assert.equal(decoder.decode(last).isTooLarge, true)
+  assert.deepEqual(decoder.decode(Uint8Array.of(0xbe)).fields, ['b', 'c'])
+  assert.throws(() => decoder.decode(Uint8Array.of(0xbf, 0xbf, 0xc0)), HpackError)
 })
 
 test('what is remembered does not change with the memory in which it came', () => {
