@@ -50,6 +50,7 @@ async function measure(size: number, repeats: number): Promise<Row[]> {
   // As after a start: what the load left in memory has no part in it.
   const backend = await openLmdbStore(directory)
   const core = createConsistentCore({ store: createStore(backend) })
+  for (const _ of core.load());
   const rows: Row[] = []
   for (const [name, range] of rangesOver(size)) {
     const samples: number[] = []
