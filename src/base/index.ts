@@ -20,7 +20,7 @@ export {
   utf8Encode,
 } from './bytes.ts'
 export { crc32c } from './crc32c.ts'
-export { type ErrorCode, errorCodes, isQuorateError, QuorateError } from './errors.ts'
+export { type ErrorCode, ErrorWithoutStack, errorCodes, isQuorateError, QuorateError } from './errors.ts'
 export { type ClusterId, compareIds, formatId, type LeaseId, type NodeId, noNode } from './ids.ts'
 export { SeededRandom } from './random.ts'
 export { RingQueue } from './ring-queue.ts'

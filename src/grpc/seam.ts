@@ -1,3 +1,5 @@
+import { ErrorWithoutStack } from '../base/index.ts'
+
 /**
  * The seam between a gRPC transport and the services behind it: method path -> handler over message bytes.
  * A transport (grpc-http2 on sockets, or node:http2) does HTTP/2, framing, deadlines and limits; a service sees none of it.
@@ -30,7 +32,7 @@ export const noMetadata: Metadata = new Map()
 export type CallMetadata = Pick<Metadata, 'get'>
 
 /** An answer that is a refusal: the status, the text the client sees, trailers beside it. */
-export class GrpcError extends Error {
+export class GrpcError extends ErrorWithoutStack {
   override readonly name = 'GrpcError'
   readonly status: GrpcStatus
   readonly trailers: Metadata

@@ -1,4 +1,4 @@
-import { copyBytes, emptyBytes, equalBytes, latin1FromBytes } from '../base/index.ts'
+import { copyBytes, ErrorWithoutStack, emptyBytes, equalBytes, latin1FromBytes } from '../base/index.ts'
 import { DynamicTable } from './dynamic-table.ts'
 import { fieldBytes, type HeaderList } from './header-list.ts'
 import { decodeHuffman, huffmanDecodedMax } from './huffman.ts'
@@ -11,7 +11,7 @@ export interface HpackDecoderLimits {
 }
 
 /** The block cannot be decoded: the connection has to end with COMPRESSION_ERROR. */
-export class HpackError extends Error {
+export class HpackError extends ErrorWithoutStack {
   override readonly name = 'HpackError'
 }
 

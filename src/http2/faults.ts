@@ -1,8 +1,9 @@
+import { ErrorWithoutStack } from '../base/index.ts'
 import type { Http2ErrorCode } from './frame.ts'
 import type { ServerStream } from './stream.ts'
 
 /** The peer broke what both ends share: the connection ends (RFC 9113, section 5.4.1). Thrown by a frame's handler. */
-export class ConnectionFault extends Error {
+export class ConnectionFault extends ErrorWithoutStack {
   override readonly name = 'ConnectionFault'
   readonly code: Http2ErrorCode
 
@@ -13,7 +14,7 @@ export class ConnectionFault extends Error {
 }
 
 /** The peer broke one stream: that one is reset (section 5.4.2). */
-export class StreamFault extends Error {
+export class StreamFault extends ErrorWithoutStack {
   override readonly name = 'StreamFault'
   readonly code: Http2ErrorCode
   readonly stream: ServerStream
