@@ -75,8 +75,19 @@ function range(
 }
 
 /** Waits until this member's state is what the reader asked for: linearizable, at a revision, or both. */
-async function freshEnough(from: EtcdDependencies, call: GrpcCall, isLinearizable: boolean): Promise<void> {
+function freshEnough(from: EtcdDependencies, call: GrpcCall, isLinearizable: boolean): Promise<void> {
   const revision = minRevisionOf(call.metadata)
+  // The usual read, without a promise of its own.
+  if (isLinearizable && revision <= from.core.revision) return from.group.readBarrier(waitOptions(from, call))
+  return freshAt(from, call, isLinearizable, revision)
+}
+
+async function freshAt(
+  from: EtcdDependencies,
+  call: GrpcCall,
+  isLinearizable: boolean,
+  revision: number,
+): Promise<void> {
   if (isLinearizable) await from.group.readBarrier(waitOptions(from, call))
   if (from.core.revision < revision) {
     await from.group.waitApplied(() => from.core.revision >= revision, waitOptions(from, call))

@@ -2,13 +2,13 @@ import { assert, QuorateError, RingQueue } from '../base/index.ts'
 import { GrpcError, type GrpcUnaryCall, grpcStatus, type UnaryAnswer } from '../grpc/index.ts'
 import type { Time } from '../io/index.ts'
 
-/** Bytes of answers that one turn of the loop reads before others have theirs: a millisecond or two of work. */
-const turnBytesMax = 512 * 1024
+/** Bytes of answers that one turn of the loop reads before others have theirs: half a millisecond of work, or a slice of one. */
+const turnBytesMax = 128 * 1024
 /** Reads that go on over several turns. Each holds what it has read; a turn has one slice of one of them. */
 const underWayCountMax = 16
 const waitingCountMax = 10_000
 /** Waiting reads that one turn starts, refuses or lets wait for their clients. */
-const lookedPerTurn = 256
+const lookedPerTurn = 64
 /** What costs less is not counted: nothing is to be asked of usual reads. */
 const countedBytesMin = 16 * 1024
 
@@ -17,9 +17,12 @@ interface Waiting {
   /** Since when it waits for others; the time in which its client does not take its answers does not count. */
   sinceMs: number
   readonly timeoutMs: number
-  start(): void
-  refuse(error: QuorateError | GrpcError): void
+  readonly read: Read
+  readonly resolve: (answer: UnaryAnswer | Promise<UnaryAnswer>) => void
+  readonly reject: (error: unknown) => void
 }
+
+type Read = () => UnaryAnswer | Promise<UnaryAnswer>
 
 /** One for all: thousands go with the connections of clients that took nothing, and to make an error takes long. */
 const clientGone = new GrpcError(grpcStatus.cancelled, 'the client went away')
@@ -48,21 +51,10 @@ export class ReadTurns {
    * The answer of `read`, which runs now or when its turn has come; not at all once the call is cancelled. Errors, nothing
    * was read: `overloaded`, and `timeout` for what would begin later than `timeoutMs`.
    */
-  run(
-    call: GrpcUnaryCall,
-    timeoutMs: number,
-    read: () => UnaryAnswer | Promise<UnaryAnswer>,
-  ): UnaryAnswer | Promise<UnaryAnswer> {
+  run(call: GrpcUnaryCall, timeoutMs: number, read: Read): UnaryAnswer | Promise<UnaryAnswer> {
     if (this.#waiting.size === 0 && this.#mayStart && call.hasRoom) return this.#start(read)
     return new Promise((resolve, reject) => {
-      const start = (): void => {
-        try {
-          resolve(this.#start(read))
-        } catch (error) {
-          reject(error)
-        }
-      }
-      const waiting = { call, sinceMs: this.#time.monotonicMs(), timeoutMs, start, refuse: reject }
+      const waiting = { call, sinceMs: this.#time.monotonicMs(), timeoutMs, read, resolve, reject }
       if (this.#withoutRoomCount + this.#waiting.size === waitingCountMax || !this.#waiting.push(waiting)) {
         reject(new QuorateError('overloaded', `${waitingCountMax} reads wait for their turn`))
       }
@@ -83,7 +75,7 @@ export class ReadTurns {
     return this.#turnBytes < turnBytesMax && this.#underWayCount < underWayCountMax
   }
 
-  #start(read: () => UnaryAnswer | Promise<UnaryAnswer>): UnaryAnswer | Promise<UnaryAnswer> {
+  #start(read: Read): UnaryAnswer | Promise<UnaryAnswer> {
     const answer = read()
     if (!(answer instanceof Promise)) {
       this.#spend(bytesOf(answer))
@@ -126,16 +118,20 @@ export class ReadTurns {
       const waiting = this.#waiting.shift()
       if (waiting === undefined) return
       const { call, sinceMs, timeoutMs } = waiting
-      if (call.isCancelled) waiting.refuse(clientGone)
+      if (call.isCancelled) waiting.reject(clientGone)
       else if (this.#time.monotonicMs() - sinceMs > timeoutMs) {
-        waiting.refuse(new QuorateError('timeout', `the read waited ${timeoutMs} ms for its turn`))
+        waiting.reject(new QuorateError('timeout', `the read waited ${timeoutMs} ms for its turn`))
       } else this.#startOrWaitForRoom(waiting)
     }
   }
 
   #startOrWaitForRoom(waiting: Waiting): void {
     if (waiting.call.hasRoom) {
-      waiting.start()
+      try {
+        waiting.resolve(this.#start(waiting.read))
+      } catch (error) {
+        waiting.reject(error)
+      }
       return
     }
     this.#withoutRoomCount++

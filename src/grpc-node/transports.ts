@@ -10,9 +10,11 @@ import { FlushQueue, OwnSession } from './own-session.ts'
 import { TurnQueue } from './turn-queue.ts'
 
 /** Connections that send without a pause and have their next read in one turn of the loop: 64 KiB each. */
-const restedPerTurn = 3
+const restedPerTurn = 2
 /** Connections that are given more to send in one turn: a quarter of a mebibyte each. */
-const drainedPerTurn = 4
+const drainedPerTurn = 1
+/** Connections that end in one turn, when nothing was under way in them. */
+const lostPerTurn = 50
 
 /** Who speaks HTTP/2 with the clients of a server. */
 type StartSession = ConnectionContext['startSession']
@@ -32,6 +34,7 @@ export function ownTransport({ calls, time, logger }: TransportContext, limits: 
     flushes: new FlushQueue(),
     rests: new TurnQueue<OwnSession>(time, restedPerTurn, (session) => session.readOn()),
     drains: new TurnQueue<OwnSession>(time, drainedPerTurn, sendOn),
+    losses: new TurnQueue<OwnSession>(time, lostPerTurn, endLost),
     backlog: new Backlog(limits.waitingBytesMax),
     time,
     logger,
@@ -54,6 +57,11 @@ export function nodeTransport({ calls, logger }: TransportContext, limits: GrpcL
 
 function sendOn(session: OwnSession): true {
   session.sendOn()
+  return true
+}
+
+function endLost(session: OwnSession): true {
+  session.lost()
   return true
 }
 

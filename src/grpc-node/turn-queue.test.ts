@@ -29,7 +29,7 @@ test('what takes long is spread over the turns, and who has more to do takes tur
   const done: number[] = []
   const queue = new TurnQueue<number>({ ...createNodeTime(), monotonicMs: () => nowMs }, 8, (id) => {
     done.push(id)
-    nowMs += 0.4
+    nowMs += 0.2
     return --slices <= 0
   })
   queue.add(1)
@@ -39,6 +39,6 @@ test('what takes long is spread over the turns, and who has more to do takes tur
     await turn()
     counts.push(done.length)
   }
-  assert.deepEqual(counts, [2, 4, 6, 8], 'half a millisecond in each turn')
+  assert.deepEqual(counts, [2, 4, 6, 8], 'a third of a millisecond in each turn')
   assert.deepEqual(done, [1, 2, 1, 2, 1, 2, 1, 2])
 })

@@ -1,7 +1,7 @@
 import type { Time } from '../io/index.ts'
 
 /** All that go on in one turn of the loop take so long of it, or what the last of them needs more. */
-const msPerTurn = 0.5
+const msPerTurn = 0.3
 
 /**
  * Connections of a server that have more to do than they may at once: they go on one after the other, in a part of each turn
