@@ -3,7 +3,7 @@ import { Generator } from '../../bench/generator.ts'
 import { Arguments } from '../support/arguments.ts'
 import { GrpcClient } from '../support/grpc-client.ts'
 import { type ServerNode, startCluster } from '../support/servers.ts'
-import { attackNames } from './attacks.ts'
+import { type AttackName, attackNames } from './attacks.ts'
 import {
   fillBigKeys,
   type HostileSizes,
@@ -17,12 +17,14 @@ import {
 const usage = `npm run hostile -- [options]
   --ms 12000        of each attack
   --attacks a,b     of: ${attackNames.join(', ')}
+  --rounds 1        of all of them
   --scale 1         of the number of hostile clients
   --nice 19         of the attackers' process: they have machines of their own in the world, and here only what server and
                     good clients leave of the processors. 0: they take as much as these
   --nodes 1         or 3: then the leader is attacked
   --server "..."    what is started instead of this tree's program
-Prints for good clients alone and beside each attack: gets and puts (count, p99, longest), new clients and the longest any of
+Good clients are alone for as long before each attack, because the speed of a shared machine changes between minutes. At the
+end it prints the medians of both over the rounds. Prints for good clients alone and beside each attack: gets and puts (count, p99, longest), new clients and the longest any of
 them waited, and the largest resident memory; what server and good clients needed of the processors, and how long their first
 threads, the loops of Node, were ready and had none; the longest delay of the server's loop; what the attack came to, as it was
 sent and as the server read it; and how the attackers' connections ended. Exit code 1 when a promise did not hold: a good
@@ -41,30 +43,37 @@ const sizes: HostileSizes = {
   perSecond: 100,
   bigKeys: 256,
 }
+const rounds = options.number('rounds', 1)
 const nodes = options.number('nodes', 1)
 const server = options.text('server', `${process.execPath} src/cli/main.ts`)
 options.refuseUnknown()
 
 const cluster = await startCluster(server, { label: 'hostile', size: nodes })
-const broken: string[] = []
+const broken = new Set<AttackName>()
+const pairs: { attack: AttackName; alone: Watched; beside: Watched }[] = []
 try {
   const node = await leaderOf(cluster.nodes)
   await fillBigKeys(node, sizes.bigKeys)
-  show('good clients alone', await watch(node, [], sizes))
-  for (const attack of attacks) {
-    const watched = await watch(node, [attack], sizes)
-    show(attack, watched)
-    if (watched.problems.length === 0) continue
-    broken.push(attack)
-    if (node.endedByItself) throw new Error(`the server ended:\n${node.lastLogLines(20)}`)
+  for (let round = 0; round < rounds; round++) {
+    for (const attack of attacks) {
+      const alone = await watch(node, [], sizes)
+      show('good clients alone', alone)
+      const watched = await watch(node, [attack], sizes)
+      show(attack, watched)
+      pairs.push({ attack, alone, beside: watched })
+      if (watched.problems.length === 0) continue
+      broken.add(attack)
+      if (node.endedByItself) throw new Error(`the server ended:\n${node.lastLogLines(20)}`)
+    }
   }
   show('good clients alone', await watch(node, [], sizes))
+  for (const attack of attacks) console.log(summaryOf(attack))
 } finally {
   Generator.killAll()
   await cluster.stop()
 }
-console.log(broken.length === 0 ? 'every promise held' : `promises broken beside: ${broken.join(', ')}`)
-process.exit(broken.length === 0 ? 0 : 1)
+console.log(broken.size === 0 ? 'every promise held' : `promises broken beside: ${[...broken].join(', ')}`)
+process.exit(broken.size === 0 ? 0 : 1)
 
 async function leaderOf(all: readonly ServerNode[]): Promise<ServerNode> {
   for (const node of all) {
@@ -100,6 +109,23 @@ function show(name: string, watched: Watched): void {
     )
   }
   for (const problem of watched.problems) console.log(`  BROKEN: ${problem}`)
+}
+
+/** The p99 of good clients, medians of all rounds. */
+function summaryOf(attack: AttackName): string {
+  const rounds = pairs.filter((pair) => pair.attack === attack)
+  const p99 = (kind: 'gets' | 'puts'): string => {
+    const of = (watched: Watched): number => watched.probe?.[kind].p99Ms ?? Number.NaN
+    const [alone, beside] = [rounds.map((pair) => of(pair.alone)), rounds.map((pair) => of(pair.beside))].map(
+      median,
+    )
+    return `${kind} ${alone?.toFixed(1)} and ${beside?.toFixed(1)} ms (${((beside ?? 0) / (alone ?? 0)).toFixed(1)} times)`
+  }
+  return `p99 alone and beside ${attack}: ${p99('gets')}, ${p99('puts')}`
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN
 }
 
 function needsText({ processors, waiting }: Needs): string {
