@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import type { Logger } from '../io/index.ts'
 import type { GrpcLimits } from './limits.ts'
+import type { Offenders } from './offenders.ts'
 import { peerOf } from './peer.ts'
 import type { Session } from './session.ts'
 
@@ -12,6 +13,7 @@ const preface: Uint8Array = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
 export interface ConnectionContext {
   readonly limits: GrpcLimits
   readonly logger: Logger
+  readonly offenders: Offenders
   /** Takes a connection that begins as HTTP/2, paused, with what was read of it so far. */
   readonly startSession: (socket: Socket, received: Buffer) => Session
   /** Takes a connection that does not begin as HTTP/2; the bytes read so far are back in the socket. */
@@ -47,8 +49,17 @@ export class ClientConnection {
     // Before anything else: a socket without this listener can end the process.
     socket.on('error', ignore)
     socket.on('close', () => context.onClose(this))
-    socket.on('data', this.#onFirstBytes)
     socket.on('end', this.#onEnd)
+    const delayMs = context.offenders.delayMsOf(socket)
+    if (delayMs === 0) this.#read()
+    else {
+      const begin = setTimeout(() => this.#read(), delayMs)
+      socket.on('close', () => clearTimeout(begin))
+    }
+  }
+
+  #read(): void {
+    this.#socket.on('data', this.#onFirstBytes)
   }
 
   /** Nobody would miss it: whoever comes next may have its place. */

@@ -3,6 +3,7 @@ import { type Calls, GrpcConnection, type GrpcTransport } from '../grpc-http2/in
 import type { Http2ErrorCode, Http2Limits } from '../http2/index.ts'
 import type { Logger, Time } from '../io/index.ts'
 import type { Backlog, Backlogged } from './backlog.ts'
+import type { Offenders } from './offenders.ts'
 import { peerOf } from './peer.ts'
 import type { Session } from './session.ts'
 import type { TurnQueue } from './turn-queue.ts'
@@ -32,6 +33,7 @@ export interface OwnSessionContext {
   /** Those whose clients are gone: a thousand calls of each may have to hear of it. */
   readonly losses: TurnQueue<OwnSession>
   readonly backlog: Backlog
+  readonly offenders: Offenders
   readonly time: Time
   readonly logger: Logger
 }
@@ -186,6 +188,7 @@ export class OwnSession implements Session, GrpcTransport, Backlogged {
     if (this.#isLingering) return
     this.#isLingering = true
     this.#socket.pause()
+    this.#context.offenders.add(this.#socket.remoteAddress)
     const end = setTimeout(() => this.#socket.destroy(), lingerMs)
     this.#socket.once('close', () => clearTimeout(end))
   }

@@ -7,6 +7,7 @@ import type { Address, Listener, Logger, Time } from '../io/index.ts'
 import { ClientConnection, type ConnectionContext } from './client-connection.ts'
 import { gunzip } from './gunzip.ts'
 import { defaultLimits, type GrpcLimits } from './limits.ts'
+import { Offenders } from './offenders.ts'
 import { nodeTransport, ownTransport } from './transports.ts'
 import { TurnQueue } from './turn-queue.ts'
 
@@ -54,8 +55,9 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   const bounds = { messageBytesMax, gatheredBytesMax, sendBufferBytesMax, untakenBytesMax }
   const calls = new Calls({ services, time, logger, later, gunzip, ...bounds })
   const transport = options.http2Library === 'node' ? nodeTransport : ownTransport
-  const startSession = transport({ calls, time, logger }, limits)
-  const shared: Shared = { limits, time, logger, startSession, counts, onHttp1Request }
+  const offenders = new Offenders(time)
+  const startSession = transport({ calls, time, logger, offenders }, limits)
+  const shared: Shared = { limits, time, logger, startSession, offenders, counts, onHttp1Request }
   return {
     listen: (address) => startListening(address, shared),
     gauges: {
@@ -84,6 +86,7 @@ interface Shared {
   readonly time: Time
   readonly logger: Logger
   readonly startSession: ConnectionContext['startSession']
+  readonly offenders: Offenders
   readonly counts: { connections: number; refused: number }
   readonly onHttp1Request: GrpcServerOptions['onHttp1Request']
 }
@@ -107,6 +110,7 @@ async function startListening(address: Address, shared: Shared): Promise<Listene
   const context: ConnectionContext = {
     limits,
     logger,
+    offenders: shared.offenders,
     startSession: shared.startSession,
     onOtherProtocol(socket) {
       if (shared.onHttp1Request === undefined) {

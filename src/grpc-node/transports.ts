@@ -6,6 +6,7 @@ import { Backlog } from './backlog.ts'
 import type { ConnectionContext } from './client-connection.ts'
 import type { GrpcLimits } from './limits.ts'
 import { NodeSession } from './node-session.ts'
+import type { Offenders } from './offenders.ts'
 import { FlushQueue, OwnSession } from './own-session.ts'
 import { TurnQueue } from './turn-queue.ts'
 
@@ -23,10 +24,15 @@ interface TransportContext {
   readonly calls: Calls
   readonly time: Time
   readonly logger: Logger
+  /** Hears of those who break a rule. */
+  readonly offenders: Offenders
 }
 
 /** HTTP/2 of this project. */
-export function ownTransport({ calls, time, logger }: TransportContext, limits: GrpcLimits): StartSession {
+export function ownTransport(
+  { calls, time, logger, offenders }: TransportContext,
+  limits: GrpcLimits,
+): StartSession {
   const context = {
     calls,
     limits: http2LimitsOf(limits),
@@ -36,6 +42,7 @@ export function ownTransport({ calls, time, logger }: TransportContext, limits: 
     drains: new TurnQueue<OwnSession>(time, drainedPerTurn, sendOn),
     losses: new TurnQueue<OwnSession>(time, lostPerTurn, endLost),
     backlog: new Backlog(limits.waitingBytesMax),
+    offenders,
     time,
     logger,
   }

@@ -12,6 +12,7 @@ import { OutgoingFrames } from '../http2/outgoing-frames.ts'
 import { createNodeTime } from '../io-node/index.ts'
 import { gunzip } from './gunzip.ts'
 import { defaultLimits } from './limits.ts'
+import { Offenders } from './offenders.ts'
 import { ownTransport } from './transports.ts'
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
@@ -68,7 +69,11 @@ function start(t: TestContext, answerBytes: number): Taken {
   const context = { time: createNodeTime(), logger: recordingLogger() }
   const calls = new Calls({ services, ...context, later: setImmediate, gunzip, ...defaultLimits })
   t.after(() => socket.destroy())
-  ownTransport({ calls, ...context }, defaultLimits)(socket as unknown as Socket, Buffer.from(opening()))
+  const offenders = new Offenders(context.time)
+  ownTransport({ calls, ...context, offenders }, defaultLimits)(
+    socket as unknown as Socket,
+    Buffer.from(opening()),
+  )
   return taken
 }
 

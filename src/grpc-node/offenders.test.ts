@@ -1,0 +1,85 @@
+// Whoever breaks a rule of HTTP/2 is not back at once.
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import { Duplex } from 'node:stream'
+import test from 'node:test'
+import { recordingLogger, startServer } from '../../testing/grpc-client.ts'
+import { Calls } from '../grpc-http2/index.ts'
+import { clientPreface } from '../http2/index.ts'
+import { createNodeTime } from '../io-node/index.ts'
+import { gunzip } from './gunzip.ts'
+import { defaultLimits } from './limits.ts'
+import { Offenders } from './offenders.ts'
+import { ownTransport } from './transports.ts'
+
+const emptySettings = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0])
+/** The client leaves. */
+const goAway = Buffer.from([0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+/** A frame of 2^24 - 1 bytes. */
+const tooLong = Buffer.from([0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 1])
+
+function createOffenders(): { offenders: Offenders; pass: (ms: number) => void } {
+  let nowMs = 0
+  const offenders = new Offenders({ ...createNodeTime(), monotonicMs: () => nowMs })
+  return { offenders, pass: (ms) => (nowMs += ms) }
+}
+
+test('connections from the address of a fault begin later for a second', () => {
+  const { offenders, pass } = createOffenders()
+  const [one, other] = [{ remoteAddress: '10.0.0.1' }, { remoteAddress: '10.0.0.2' }]
+  assert.equal(offenders.delayMsOf(one), 0)
+  offenders.add('10.0.0.1')
+  offenders.add(undefined)
+  assert.deepEqual(
+    [offenders.delayMsOf(one), offenders.delayMsOf(other), offenders.delayMsOf({})],
+    [100, 0, 0],
+  )
+  pass(900)
+  offenders.add('10.0.0.1')
+  pass(1_000)
+  assert.equal(offenders.delayMsOf(one), 100, 'since the last of them')
+  pass(1)
+  assert.equal(offenders.delayMsOf(one), 0)
+})
+
+test('of many addresses the last thousand are remembered', () => {
+  const { offenders } = createOffenders()
+  const address = (i: number): string => `10.0.${i >> 8}.${i & 255}`
+  for (let i = 0; i < 1_001; i++) offenders.add(address(i))
+  const delayed = Array.from(
+    { length: 1_001 },
+    (_, i) => offenders.delayMsOf({ remoteAddress: address(i) }) > 0,
+  )
+  assert.deepEqual(delayed, [false, ...Array<boolean>(1_000).fill(true)])
+})
+
+test('a connection that breaks a rule is an offence, one that ends in order is none', async (t) => {
+  const offenders = new Offenders(createNodeTime())
+  const context = { time: createNodeTime(), logger: recordingLogger(), offenders }
+  const calls = new Calls({ services: new Map(), ...context, later: setImmediate, gunzip, ...defaultLimits })
+  const startSession = ownTransport({ calls, ...context }, defaultLimits)
+  for (const [remoteAddress, last, delayMs] of [
+    ['10.0.0.1', goAway, 0],
+    ['10.0.0.2', tooLong, 100],
+  ] as const) {
+    const socket = new Duplex({ read() {}, write: (_bytes, _encoding, taken) => taken() })
+    t.after(() => socket.destroy())
+    const named = Object.assign(socket, { remoteAddress }) as unknown as Socket
+    startSession(named, Buffer.concat([clientPreface, emptySettings, last]))
+    for (let turns = 0; turns < 3; turns++) await new Promise((resolve) => setImmediate(resolve))
+    assert.equal(offenders.delayMsOf({ remoteAddress }), delayMs)
+  }
+})
+
+test('who comes back after a fault is served all the same', async (t) => {
+  const { listener } = await startServer(t, new Map())
+  for (const isFaulty of [true, false]) {
+    const socket = connect(listener.address.port, '127.0.0.1')
+    t.after(() => socket.destroy())
+    socket.write(clientPreface)
+    if (isFaulty) socket.write(tooLong)
+    const [greeting] = (await once(socket, 'data')) as [Buffer]
+    assert.equal(greeting[3], 4, 'SETTINGS')
+  }
+})
