@@ -7,8 +7,8 @@ const rememberedCountMax = 1_000
 const delayMs = 100
 
 /**
- * Addresses whose clients broke a rule of HTTP/2 a moment ago. Who floods is back with a new connection at once, each of which takes
- * as long as a hundred requests: from there they begin a little later. A client that shares the address waits with it, once.
+ * Addresses whose clients broke a rule of HTTP/2 a moment ago. Who floods is back with a new connection at once, each of which
+ * takes as long as a hundred requests: from there they begin a little later. A client that shares the address waits too, once.
  */
 export class Offenders {
   readonly #time: Time

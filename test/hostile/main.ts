@@ -24,7 +24,8 @@ const usage = `npm run hostile -- [options]
   --nodes 1         or 3: then the leader is attacked
   --server "..."    what is started instead of this tree's program
 Good clients are alone for as long before each attack, because the speed of a shared machine changes between minutes. At the
-end it prints the medians of both over the rounds. Prints for good clients alone and beside each attack: gets and puts (count, p99, longest), new clients and the longest any of
+end it prints the medians of both over the rounds.
+Prints for good clients alone and beside each attack: gets and puts (count, p99, longest), new clients and the longest any of
 them waited, and the largest resident memory; what server and good clients needed of the processors, and how long their first
 threads, the loops of Node, were ready and had none; the longest delay of the server's loop; what the attack came to, as it was
 sent and as the server read it; and how the attackers' connections ended. Exit code 1 when a promise did not hold: a good
