@@ -122,9 +122,15 @@ function isBefore(left: Version, right: Version): boolean {
   return left.revision < right.revision || (left.revision === right.revision && left.sub < right.sub)
 }
 
-function predecessorOf(tables: Tables, { revision, sub }: Version): Version | undefined {
-  const row = tables.peek('revisions', revisionKey(revision, sub))
-  return predecessorIn(present(row, 'every version that is kept has its record'))
+function predecessorOf(tables: Tables, version: Version): Version | undefined {
+  const row = tables.peek('revisions', revisionKey(version.revision, version.sub))
+  const predecessor = predecessorIn(present(row, 'every version that is kept has its record'))
+  // In a damaged state whoever steps back would never arrive.
+  assert(
+    predecessor === undefined || isBefore(predecessor, version),
+    'a version comes after the one before it',
+  )
+  return predecessor
 }
 
 export function predecessorIn(row: Uint8Array): Version | undefined {

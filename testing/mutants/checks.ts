@@ -10,9 +10,10 @@ import type { Tree } from './tree.ts'
 export const standardSeeds = 80
 /** No seed of the unchanged tree takes a fiftieth of it. */
 const seedSecondsMax = 150
+/** One file of tests. */
 const testSecondsMax = 300
-/** All tests together; they are silent while they pass. */
-const testsSecondsMax = 3_600
+/** Beyond it, for a file that goes round in one turn and so does not hear that its time is over. */
+const deafSeconds = 20
 
 export interface Outcome {
   /** What noticed it; undefined: nothing did. */
@@ -149,12 +150,17 @@ async function runTests(tree: Tree, files: readonly string[], before: Noticed): 
 
 async function firstFailure(tree: Tree, files: readonly string[]): Promise<TestFailure | undefined> {
   let failure: TestFailure | undefined
+  let running = ''
   const options = ['testing/mutants/tests.ts', String(testSecondsMax * 1000), ...files]
-  const ended = await eachLine(tree.directory, options, testsSecondsMax, (line) => {
-    if (!line.startsWith('{')) return true
+  const ended = await eachLine(tree.directory, options, testSecondsMax + deafSeconds, (line) => {
+    if (!line.startsWith('{')) {
+      running = line
+      return true
+    }
     failure = JSON.parse(line) as TestFailure
     return false
   })
+  if (ended.isTimeout) return { name: 'the file ends', file: running, error: '', isTimeout: true }
   if (failure === undefined && ended.code !== 0)
     throw new Error(`the tests could not be run: ${ended.errors}`)
   return failure

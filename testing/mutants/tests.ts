@@ -1,4 +1,5 @@
-// Runs test files of the tree it stands in, one after the other, and prints one JSON line for each test that fails.
+// Runs test files of the tree it stands in, one after the other, and prints the name of each and one JSON line for each
+// test that fails.
 // Started by `checks.ts` in a copy of the tree: tests.ts TIMEOUT_MS FILE...
 import { once } from 'node:events'
 import { join } from 'node:path'
@@ -14,6 +15,7 @@ export interface TestFailure {
 
 const [timeoutMs = '', ...files] = process.argv.slice(2)
 for (const file of files) {
+  process.stdout.write(`${file}\n`)
   const results = run({ files: [join(process.cwd(), file)], concurrency: 1, timeout: Number(timeoutMs) })
   results.on('test:fail', ({ name, details: { error } }) => {
     process.exitCode = 1
