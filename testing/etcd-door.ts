@@ -350,7 +350,7 @@ export function plainCall(): GrpcUnaryCall & { isCancelled: boolean } {
     isCancelled: false,
     onCancel: () => undefined,
     hasRoom: true,
-    room: () => Promise.resolve(),
+    onRoom: (callback) => callback(),
     setTrailer: () => undefined,
   }
 }

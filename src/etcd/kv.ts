@@ -64,22 +64,23 @@ function range(
     throw new QuorateError('learner-unsupported', 'a learner serves serializable ranges only')
   }
   const operation = checked(from, rangeOperation(request))
+  const ready = freshEnough(from, call, !request.serializable)
+  const read = (): UnaryAnswer | Promise<UnaryAnswer> => readRange(from, turns, operation, call)
   // A single key has no turn to wait for.
-  const read =
-    operation.rangeEnd.length === 0
-      ? () => readRange(from, turns, operation, call)
-      : () =>
-          turns.run(call, waitOptions(from, call).timeoutMs, () => readRange(from, turns, operation, call))
-  if (request.serializable && minRevisionOf(call.metadata) <= from.core.revision) return read()
-  return freshEnough(from, call, !request.serializable).then(read)
+  if (operation.rangeEnd.length === 0) return ready === undefined ? read() : ready.then(read)
+  return turns.run(call, waitOptions(from, call).timeoutMs, ready, read)
 }
 
-/** Waits until this member's state is what the reader asked for: linearizable, at a revision, or both. */
-function freshEnough(from: EtcdDependencies, call: GrpcCall, isLinearizable: boolean): Promise<void> {
+/** Resolves when this member's state is what the reader asked for: linearizable, at a revision, or both; undefined: it is. */
+function freshEnough(
+  from: EtcdDependencies,
+  call: GrpcCall,
+  isLinearizable: boolean,
+): Promise<void> | undefined {
   const revision = minRevisionOf(call.metadata)
+  if (revision > from.core.revision) return freshAt(from, call, isLinearizable, revision)
   // The usual read, without a promise of its own.
-  if (isLinearizable && revision <= from.core.revision) return from.group.readBarrier(waitOptions(from, call))
-  return freshAt(from, call, isLinearizable, revision)
+  return isLinearizable ? from.group.readBarrier(waitOptions(from, call)) : undefined
 }
 
 async function freshAt(
@@ -133,9 +134,9 @@ async function transact(
   const request = decodeTxnRequest(bytes)
   const operation = checked(from, transactionOperation(request, from.options))
   if (isReadOnly(operation)) {
-    await freshEnough(from, call, !isSerializable(request))
+    const ready = freshEnough(from, call, !isSerializable(request))
     const { timeoutMs } = waitOptions(from, call)
-    return turns.run(call, timeoutMs, () => readTransaction(from, turns, operation, call))
+    return turns.run(call, timeoutMs, ready, () => readTransaction(from, turns, operation, call))
   }
   checkSize(from, bytes)
   const { revision, result } = await propose(from, call, 'transaction', operation, sessionOf(call.metadata))

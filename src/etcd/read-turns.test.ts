@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { ManualTime, plainCall, settle } from '../../testing/etcd-door.ts'
-import { isQuorateError } from '../base/index.ts'
+import { isQuorateError, QuorateError } from '../base/index.ts'
 import type { GrpcUnaryCall, UnaryAnswer } from '../grpc/index.ts'
 import { ReadTurns } from './read-turns.ts'
 
@@ -37,16 +37,41 @@ class Reads {
   readonly begun: number[] = []
   readonly ended: unknown[] = []
 
-  ask(id: number, answer: UnaryAnswer | Promise<UnaryAnswer>, call: GrpcUnaryCall = plainCall()): void {
+  ask(
+    id: number,
+    answer: UnaryAnswer | Promise<UnaryAnswer>,
+    call: GrpcUnaryCall = plainCall(),
+    ready?: Promise<void>,
+  ): void {
     const read = (): UnaryAnswer | Promise<UnaryAnswer> => {
       this.begun.push(id)
       return answer
     }
-    const found = this.turns.run(call, timeoutMs, read)
+    const found = this.turns.run(call, timeoutMs, ready, read)
     Promise.resolve(found).then(
       () => this.ended.push(id),
       (error) => this.ended.push(`${id} ${isQuorateError(error) ? error.code : error.message}`),
     )
+  }
+}
+
+interface CallBehind extends GrpcUnaryCall {
+  readonly callbacks: readonly (() => void)[]
+  /** Its client has taken what came before. */
+  enter(): void
+}
+
+function callBehind(): CallBehind {
+  const callbacks: (() => void)[] = []
+  return {
+    ...plainCall(),
+    hasRoom: false,
+    callbacks,
+    onRoom: (callback) => void callbacks.push(callback),
+    enter() {
+      Object.assign(this, { hasRoom: true })
+      for (const callback of callbacks.splice(0)) callback()
+    },
   }
 }
 
@@ -140,8 +165,7 @@ test('who went away is not read for, and who waited too long is told so', async 
 
 test('who does not take earlier answers is read for when it has, and keeps nobody waiting meanwhile', async () => {
   const reads = new Reads()
-  const room = Promise.withResolvers<void>()
-  const behind = { ...plainCall(), hasRoom: false, room: () => room.promise }
+  const behind = callBehind()
   reads.ask(1, large, behind)
   await reads.time.step()
   for (let id = 2; id <= 4; id++) reads.ask(id, large)
@@ -151,39 +175,66 @@ test('who does not take earlier answers is read for when it has, and keeps nobod
   assert.equal(reads.time.hasNext, false, 'who waits for its client asks for no turn')
   // That time is its own and no reason to refuse it.
   await reads.time.advance(timeoutMs + 1)
-  behind.hasRoom = true
-  room.resolve()
+  behind.enter()
   await settle()
   await reads.time.step()
   assert.deepEqual(reads.begun, [2, 3, 4, 1, 5])
   assert.deepEqual(reads.ended, [2, 3, 4, 1, 5])
 })
 
-test('a turn looks at so many of those that wait, though none of them may begin', async (t) => {
+test('a read begins when it is ready, behind who waits by then, and is refused as that is', async () => {
   const reads = new Reads()
-  const behind = { ...plainCall(), hasRoom: false, room: () => new Promise<void>(() => undefined) }
-  const asked = t.mock.method(behind, 'room')
+  const [first, second, third] = Array.from({ length: 3 }, () => Promise.withResolvers<void>())
+  assert.ok(first && second && third)
+  reads.ask(1, large, plainCall(), first.promise)
+  for (let id = 2; id <= 4; id++) reads.ask(id, large)
+  reads.ask(5, small, plainCall(), second.promise)
+  reads.ask(6, small, plainCall(), third.promise)
+  await settle()
+  assert.deepEqual(reads.begun, [2, 3])
+  first.resolve()
+  third.reject(new QuorateError('no-leader', ''))
+  await settle()
+  assert.deepEqual(
+    [reads.begun, reads.ended],
+    [
+      [2, 3],
+      [2, 3, '6 no-leader'],
+    ],
+  )
+  // It has waited for a leader as long as it may for its turn, which is another matter.
+  await reads.time.advance(timeoutMs)
+  await reads.time.step()
+  assert.deepEqual(reads.begun, [2, 3, 4, 1])
+  await reads.time.step()
+  await reads.time.step()
+  second.resolve()
+  await settle()
+  assert.deepEqual(reads.begun, [2, 3, 4, 1, 5])
+})
+
+test('a turn looks at so many of those that wait, though none of them may begin', async () => {
+  const reads = new Reads()
+  const behind = callBehind()
   for (let id = 0; id < 1_000; id++) reads.ask(id, large, behind)
   const counts: number[] = []
   for (let turns = 0; turns < 4; turns++) {
     await reads.time.step()
-    counts.push(asked.mock.callCount())
+    counts.push(behind.callbacks.length)
   }
   assert.deepEqual(counts, [64, 128, 192, 256])
 })
 
 test('who waits for room keeps its place in the queue', async () => {
   const reads = new Reads()
-  const room = Promise.withResolvers<void>()
-  const behind = { ...plainCall(), hasRoom: false, room: () => room.promise }
+  const behind = callBehind()
   reads.ask(0, large, behind)
   await reads.time.step()
   for (let id = 1; id < 10_002; id++) reads.ask(id, large)
   reads.ask(10_002, large)
   await settle()
   assert.deepEqual(reads.ended, [1, 2, '10002 overloaded'])
-  room.resolve()
-  behind.hasRoom = true
+  behind.enter()
   await settle()
   assert.equal(reads.ended.length, 3)
 })

@@ -12,6 +12,7 @@ const lookedPerTurn = 64
 /** What costs less is not counted: nothing is to be asked of usual reads. */
 const countedBytesMin = 16 * 1024
 
+/** Ten thousand of them are made in a moment when clients do not take what they ask for: one promise each. */
 interface Waiting {
   readonly call: GrpcUnaryCall
   /** Since when it waits for others; the time in which its client does not take its answers does not count. */
@@ -23,9 +24,6 @@ interface Waiting {
 }
 
 type Read = () => UnaryAnswer | Promise<UnaryAnswer>
-
-/** One for all: thousands go with the connections of clients that took nothing, and to make an error takes long. */
-const clientGone = new GrpcError(grpcStatus.cancelled, 'the client went away')
 
 /**
  * Large reads of many clients one after the other, and their slices too. All that became possible in one turn, by one
@@ -48,17 +46,21 @@ export class ReadTurns {
   }
 
   /**
-   * The answer of `read`, which runs now or when its turn has come; not at all once the call is cancelled. Errors, nothing
-   * was read: `overloaded`, and `timeout` for what would begin later than `timeoutMs`.
+   * The answer of `read`, which runs now or when its turn has come, but not before `ready` resolves, and not at all once the
+   * call is cancelled. Errors, nothing was read: those of `ready`, `overloaded`, and `timeout` for what would begin later
+   * than `timeoutMs` after it was ready.
    */
-  run(call: GrpcUnaryCall, timeoutMs: number, read: Read): UnaryAnswer | Promise<UnaryAnswer> {
-    if (this.#waiting.size === 0 && this.#mayStart && call.hasRoom) return this.#start(read)
+  run(
+    call: GrpcUnaryCall,
+    timeoutMs: number,
+    ready: Promise<void> | undefined,
+    read: Read,
+  ): UnaryAnswer | Promise<UnaryAnswer> {
+    if (ready === undefined && this.#isFree(call)) return this.#start(read)
     return new Promise((resolve, reject) => {
-      const waiting = { call, sinceMs: this.#time.monotonicMs(), timeoutMs, read, resolve, reject }
-      if (this.#withoutRoomCount + this.#waiting.size === waitingCountMax || !this.#waiting.push(waiting)) {
-        reject(new QuorateError('overloaded', `${waitingCountMax} reads wait for their turn`))
-      }
-      this.#turn()
+      const waiting = { call, sinceMs: 0, timeoutMs, read, resolve, reject }
+      if (ready === undefined) this.#wait(waiting)
+      else ready.then(() => this.#begin(waiting), reject)
     })
   }
 
@@ -73,6 +75,31 @@ export class ReadTurns {
 
   get #mayStart(): boolean {
     return this.#turnBytes < turnBytesMax && this.#underWayCount < underWayCountMax
+  }
+
+  #isFree(call: GrpcUnaryCall): boolean {
+    return this.#waiting.size === 0 && this.#mayStart && call.hasRoom
+  }
+
+  #begin(waiting: Waiting): void {
+    if (this.#isFree(waiting.call)) this.#settle(waiting)
+    else this.#wait(waiting)
+  }
+
+  #wait(waiting: Waiting): void {
+    waiting.sinceMs = this.#time.monotonicMs()
+    if (this.#withoutRoomCount + this.#waiting.size === waitingCountMax || !this.#waiting.push(waiting)) {
+      waiting.reject(new QuorateError('overloaded', `${waitingCountMax} reads wait for their turn`))
+    }
+    this.#turn()
+  }
+
+  #settle(waiting: Waiting): void {
+    try {
+      waiting.resolve(this.#start(waiting.read))
+    } catch (error) {
+      waiting.reject(error)
+    }
   }
 
   #start(read: Read): UnaryAnswer | Promise<UnaryAnswer> {
@@ -118,8 +145,9 @@ export class ReadTurns {
       const waiting = this.#waiting.shift()
       if (waiting === undefined) return
       const { call, sinceMs, timeoutMs } = waiting
-      if (call.isCancelled) waiting.reject(clientGone)
-      else if (this.#time.monotonicMs() - sinceMs > timeoutMs) {
+      if (call.isCancelled) {
+        waiting.reject(new GrpcError(grpcStatus.cancelled, 'the client went away'))
+      } else if (this.#time.monotonicMs() - sinceMs > timeoutMs) {
         waiting.reject(new QuorateError('timeout', `the read waited ${timeoutMs} ms for its turn`))
       } else this.#startOrWaitForRoom(waiting)
     }
@@ -127,15 +155,11 @@ export class ReadTurns {
 
   #startOrWaitForRoom(waiting: Waiting): void {
     if (waiting.call.hasRoom) {
-      try {
-        waiting.resolve(this.#start(waiting.read))
-      } catch (error) {
-        waiting.reject(error)
-      }
+      this.#settle(waiting)
       return
     }
     this.#withoutRoomCount++
-    void waiting.call.room().then(() => {
+    waiting.call.onRoom(() => {
       this.#withoutRoomCount--
       waiting.sinceMs = this.#time.monotonicMs()
       const isIn = this.#waiting.push(waiting)

@@ -1,3 +1,4 @@
+import { assert } from '../base/index.ts'
 import {
   type CallMetadata,
   encodeGrpcMessage,
@@ -57,7 +58,7 @@ interface GatheredBytes {
 interface UntakenBytes {
   readonly bytesMax: number
   bytes: number
-  readonly waiting: Set<() => void>
+  readonly waiting: Set<Call>
 }
 
 /** What reads the messages of one call. */
@@ -78,6 +79,7 @@ export class Call implements GrpcUnaryCall, StreamListener {
   #reader: CallReader | undefined
   #trailers: string[] | undefined
   #cancelCallbacks: (() => void)[] | undefined
+  #roomCallback: (() => void) | undefined
   #timer: Timer | undefined
   #gatheredBytes = 0
   #untakenBytes = 0
@@ -134,16 +136,11 @@ export class Call implements GrpcUnaryCall, StreamListener {
     return bytes < bytesMax
   }
 
-  room(): Promise<void> {
-    if (this.hasRoom || this.#isCancelled) return Promise.resolve()
-    const { waiting } = this.#context.untaken
-    return new Promise((resolve) => {
-      waiting.add(resolve)
-      this.onCancel(() => {
-        waiting.delete(resolve)
-        resolve()
-      })
-    })
+  onRoom(callback: () => void): void {
+    assert(this.#roomCallback === undefined, 'a call waits for room once at a time')
+    this.#roomCallback = callback
+    if (this.hasRoom || this.#isCancelled) this.#context.later(() => this.#enter())
+    else this.#context.untaken.waiting.add(this)
   }
 
   setTrailer(name: string, value: string): void {
@@ -266,11 +263,19 @@ export class Call implements GrpcUnaryCall, StreamListener {
     untaken.bytes -= this.#untakenBytes
     if (untaken.waiting.size === 0) return
     let left = releasedPerEnd
-    for (const resolve of untaken.waiting) {
+    for (const call of untaken.waiting) {
       if (left-- === 0 || !this.hasRoom) return
-      untaken.waiting.delete(resolve)
-      resolve()
+      call.#enter()
     }
+  }
+
+  /** It has waited for room, if it did, long enough. */
+  #enter(): void {
+    const callback = this.#roomCallback
+    if (callback === undefined) return
+    this.#roomCallback = undefined
+    this.#context.untaken.waiting.delete(this)
+    this.#guard(callback)
   }
 
   #decide(): void {
@@ -298,6 +303,7 @@ export class Call implements GrpcUnaryCall, StreamListener {
     this.#isCancelled = true
     for (const callback of this.#cancelCallbacks ?? []) this.#guard(callback)
     this.#cancelCallbacks = undefined
+    this.#enter()
   }
 
   #guard(callback: () => void): void {

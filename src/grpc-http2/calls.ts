@@ -49,7 +49,7 @@ export class Calls {
   context(peer: string): CallContext {
     const { time, logger, later, gatheredBytesMax, untakenBytesMax } = this.#options
     const gathered = { bytesMax: gatheredBytesMax, bytes: 0 }
-    const untaken = { bytesMax: untakenBytesMax, bytes: 0, waiting: new Set<() => void>() }
+    const untaken = { bytesMax: untakenBytesMax, bytes: 0, waiting: new Set<Call>() }
     return {
       peer,
       time,

@@ -17,7 +17,7 @@
  * 5. What is gathered for all calls of a connection has a bound: the call that passes it is refused, and what it gathered
  *    is let go.
  * 6. What one turn of the loop writes leaves together.
- * 7. Unary answers that a client has not taken are counted for its connection: a service that asks (`hasRoom`, `room`) begins
+ * 7. Unary answers that a client has not taken are counted for its connection: a service that asks (`hasRoom`, `onRoom`) begins
  *    nothing large for it meanwhile, and every call of a connection that ends lets some of those that wait go on.
  *
  * Sources: grpc/doc/PROTOCOL-HTTP2.md; texts of refusals are grpc-go's.

@@ -429,10 +429,16 @@ test('send answers false while the client does not read, and onDrain follows whe
 test('a unary call has no room while its client does not take earlier answers, until it does or the call is gone', async (t) => {
   const answered = new Uint8Array(600_000)
   const calls = Array.from({ length: 4 }, () => Promise.withResolvers<GrpcUnaryCall>())
+  const left = Promise.withResolvers<boolean>()
   const handle: UnaryHandler = ([id = 0], call) => {
     calls[id]?.resolve(call)
     if (id === 0) return answered
-    return call.room().then(() => Uint8Array.of(call.hasRoom ? 1 : 0))
+    const { promise, resolve } = Promise.withResolvers<Uint8Array>()
+    call.onRoom(() => {
+      if (id === 2) left.resolve(call.hasRoom)
+      resolve(Uint8Array.of(call.hasRoom ? 1 : 0))
+    })
+    return promise
   }
   const services = new Map([['/test.Unary/Call', unary(handle)]])
   const { connect } = await startServer(t, services, { untakenBytesMax: 500_000 })
@@ -449,7 +455,7 @@ test('a unary call has no room while its client does not take earlier answers, u
   const elsewhere = await callUnary(await connect(), '/test.Unary/Call', Uint8Array.of(3))
   assert.deepEqual(elsewhere.messages, [Uint8Array.of(1)], 'each connection has room of its own')
   leaving.close(constants.NGHTTP2_CANCEL)
-  await third?.room()
+  assert.equal(await left.promise, false, 'it waits no longer')
   assert.deepEqual([second?.hasRoom, second?.isCancelled, third?.isCancelled], [false, false, true])
   assert.equal((await answerOf(large.resume())).messages[0]?.length, answered.length)
   assert.deepEqual((await answerOf(next.resume())).messages, [Uint8Array.of(1)])

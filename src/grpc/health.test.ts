@@ -65,7 +65,7 @@ function recordedStream(room = 100) {
 }
 
 const { stream: plain } = recordedStream()
-const checkCall: GrpcUnaryCall = { ...plain, hasRoom: true, room: () => Promise.resolve() }
+const checkCall: GrpcUnaryCall = { ...plain, hasRoom: true, onRoom: (callback) => callback() }
 
 function services(state: HealthState) {
   const all = createHealthServices(state)

@@ -62,8 +62,8 @@ export interface GrpcCall {
 export interface GrpcUnaryCall extends GrpcCall {
   /** False: more answers than a bound wait for the client in its connection. Nothing large should be begun for it now. */
   readonly hasRoom: boolean
-  /** Resolves when the client has taken its answers down to that bound, or this call is cancelled. */
-  room(): Promise<void>
+  /** Runs it once, when the client has taken its answers down to that bound or this call is cancelled. Not in this turn. */
+  onRoom(callback: () => void): void
 }
 
 /** One message: whole, or in pieces that follow each other. Nobody changes them any more. */

@@ -39,8 +39,8 @@ class Call implements GrpcUnaryCall {
     this.#callbacks.push(callback)
   }
 
-  room(): Promise<void> {
-    return Promise.resolve()
+  onRoom(callback: () => void): void {
+    callback()
   }
 
   /** Trailers of answers that are no refusals: no service has any. */
