@@ -53,6 +53,10 @@ export class ManualTime implements Time {
     return Promise.resolve()
   }
 
+  yieldBulkTurn(): Promise<void> {
+    return this.yieldTurn()
+  }
+
   get timers(): number {
     return this.#timers.length
   }

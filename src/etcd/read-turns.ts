@@ -132,7 +132,7 @@ export class ReadTurns {
 
   async #turns(): Promise<void> {
     do {
-      await this.#time.yieldTurn()
+      await this.#time.yieldBulkTurn()
       this.#turnBytes = 0
       this.#slices.shift()?.()
       this.#startWaiting()

@@ -65,7 +65,13 @@ function startConnection() {
   ])
   const calls = new Calls({
     services,
-    time: { monotonicMs: () => 0, wallMs: () => 0, startTimer: neverCalled, yieldTurn: neverCalled },
+    time: {
+      monotonicMs: () => 0,
+      wallMs: () => 0,
+      startTimer: neverCalled,
+      yieldTurn: neverCalled,
+      yieldBulkTurn: neverCalled,
+    },
     logger: { log: (_level, event) => assert.fail(event) },
     later: (run) => void deferred.push(run),
     gunzip: neverCalled,

@@ -29,7 +29,7 @@ export class TurnQueue<Waiting> {
   #schedule(): void {
     if (this.#isScheduled || this.#waiting.size === 0) return
     this.#isScheduled = true
-    setImmediate(() => this.#run())
+    void this.#time.yieldBulkTurn().then(() => this.#run())
   }
 
   #run(): void {

@@ -4,13 +4,38 @@ import type { Time, Timer } from '../io/index.ts'
 /** The longest delay that setTimeout takes; above it, it fires at once. */
 const delayMsMax = 2 ** 31 - 1
 
+/** One piece of large work in each turn of the loop. */
+class BulkTurns {
+  readonly #waiting: (() => void)[] = []
+  #isScheduled = false
+
+  next(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve)
+      this.#schedule()
+    })
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled || this.#waiting.length === 0) return
+    this.#isScheduled = true
+    setImmediate(() => {
+      this.#isScheduled = false
+      this.#waiting.shift()?.()
+      this.#schedule()
+    })
+  }
+}
+
 /** The real clocks. Its timers keep the process alive, as everything that still has work to do should. */
 export function createNodeTime(): Time {
+  const bulkTurns = new BulkTurns()
   return {
     monotonicMs: () => performance.now(),
     wallMs: () => Date.now(),
     startTimer: (delayMs, callback) => new NodeTimer(delayMs, callback),
     yieldTurn: () => new Promise((resolve) => setImmediate(resolve)),
+    yieldBulkTurn: () => bulkTurns.next(),
   }
 }
 

@@ -8,6 +8,11 @@ export interface Time {
   startTimer(delayMs: number, callback: () => void): Timer
   /** Resolves after input and output that is waiting had its turn: call it between slices of long work. */
   yieldTurn(): Promise<void>
+  /**
+   * The same for large work that others must not wait for: in a turn that no other such work has. Those who ask have theirs in
+   * the order in which they came.
+   */
+  yieldBulkTurn(): Promise<void>
 }
 
 export interface Timer {

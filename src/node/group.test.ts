@@ -67,6 +67,10 @@ class HandTime implements Time {
     })
   }
 
+  yieldBulkTurn(): Promise<void> {
+    return this.yieldTurn()
+  }
+
   startTimer(delayMs: number, callback: () => void): { cancel(): void } {
     const timer = { atMs: this.nowMs + delayMs, callback }
     this.#timers.push(timer)

@@ -13,6 +13,7 @@ const time: Time = {
   wallMs: () => 0,
   startTimer: () => ({ cancel: () => undefined }),
   yieldTurn: () => Promise.resolve(),
+  yieldBulkTurn: () => Promise.resolve(),
 }
 
 test('while the store is emptied and filled there is nothing to read, and no read goes on', async () => {

@@ -16,6 +16,7 @@ const time: Time = {
   wallMs: () => 0,
   startTimer: () => ({ cancel: () => undefined }),
   yieldTurn: () => Promise.resolve(),
+  yieldBulkTurn: () => Promise.resolve(),
 }
 
 const newBackend = (): StoreBackend =>

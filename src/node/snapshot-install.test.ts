@@ -16,6 +16,7 @@ const time: Time = {
   wallMs: () => 0,
   startTimer: () => ({ cancel: () => undefined }),
   yieldTurn: () => Promise.resolve(),
+  yieldBulkTurn: () => Promise.resolve(),
 }
 const newBackend = (): StoreBackend =>
   createMemoryBackend({ random: new SeededRandom(1), schedule: async (finish) => finish() })

@@ -25,6 +25,7 @@ class Nodes {
     wallMs: () => this.nowMs,
     startTimer: () => ({ cancel: () => undefined }),
     yieldTurn: () => Promise.resolve(),
+    yieldBulkTurn: () => Promise.resolve(),
   }
   readonly all = new Map<NodeId, TestNode>()
   /** Drops the messages for which it answers true. */

@@ -15,6 +15,7 @@ function createParts(mark: () => Promise<void> = () => Promise.resolve()) {
       return { cancel: () => undefined }
     },
     yieldTurn: () => Promise.resolve(),
+    yieldBulkTurn: () => Promise.resolve(),
   }
   const note = (text: string): void => {
     log.push(text)

@@ -25,6 +25,7 @@ function createParts() {
       return { cancel: () => undefined }
     },
     yieldTurn: () => Promise.resolve(),
+    yieldBulkTurn: () => Promise.resolve(),
   }
   const machine = {
     get appliedIndex() {

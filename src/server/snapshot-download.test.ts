@@ -10,6 +10,7 @@ const time: Time = {
   wallMs: () => 0,
   startTimer: () => ({ cancel: () => undefined }),
   yieldTurn: () => Promise.resolve(),
+  yieldBulkTurn: () => Promise.resolve(),
 }
 
 test('a cut that is refused leaves no file behind', async () => {

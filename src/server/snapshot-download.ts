@@ -34,7 +34,7 @@ export async function openDownload(options: {
       size += partsBytes
       parts = []
       partsBytes = 0
-      await time.yieldTurn()
+      await time.yieldBulkTurn()
     }
     for (let chunk = source.next(); chunk !== undefined; chunk = source.next()) {
       const length = new Uint8Array(4)

@@ -73,13 +73,15 @@ export function createSimulatedTime(options: {
       },
     }
   }
+  const yieldTurn = (): Promise<void> =>
+    new Promise((resolve) => {
+      process.after(0, resolve)
+    })
   return {
     monotonicMs: () => clock.monotonicMs,
     wallMs: () => clock.wallMs,
     startTimer,
-    yieldTurn: () =>
-      new Promise((resolve) => {
-        process.after(0, resolve)
-      }),
+    yieldTurn,
+    yieldBulkTurn: yieldTurn,
   }
 }

@@ -18,6 +18,7 @@ function createTime(): Time & { now: number } {
     wallMs: () => time.now,
     startTimer: () => ({ cancel: () => undefined }),
     yieldTurn: () => Promise.resolve(),
+    yieldBulkTurn: () => Promise.resolve(),
   }
   return time
 }
@@ -129,9 +130,9 @@ test('whoever writes a snapshot lets others have their turn once a millisecond h
   const counting: Time = {
     ...time,
     monotonicMs: () => time.now,
-    yieldTurn: () => {
+    yieldBulkTurn: () => {
       turns++
-      return time.yieldTurn()
+      return time.yieldBulkTurn()
     },
   }
   const store = await open(disk.mount(), { time: counting })

@@ -131,7 +131,7 @@ class FileStore implements SnapshotStore {
       try {
         const { damage } = await scan(opened, this.#headerOf(file.mark), async (chunk) => {
           await onChunk(chunk)
-          await time.yieldTurn()
+          await time.yieldBulkTurn()
         })
         if (damage !== undefined) throw this.#damaged(file, damage)
       } finally {
@@ -228,7 +228,7 @@ class FileStore implements SnapshotStore {
       bytes += chunk.length
       if (writer.size >= writeBytes) await flush()
       if (time.monotonicMs() - turnMs < turnMsMax) continue
-      await time.yieldTurn()
+      await time.yieldBulkTurn()
       turnMs = time.monotonicMs()
     }
     writer.raw(encodeTrailer({ chunks, bytes, running }))

@@ -371,6 +371,7 @@ test('a group that is known only from behind the hole has a cut end too', async 
       wallMs: () => 0,
       startTimer: () => ({ cancel: () => undefined }),
       yieldTurn: async () => undefined,
+      yieldBulkTurn: async () => undefined,
     },
     logger: { log: () => undefined },
   })

@@ -17,6 +17,7 @@ export function createTestTime(): Time {
       throw new Error('the log sets no timer')
     },
     yieldTurn: () => Promise.resolve(),
+    yieldBulkTurn: () => Promise.resolve(),
   }
 }
 
