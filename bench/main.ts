@@ -17,6 +17,7 @@ import {
   measureWatchers,
   type Sample,
 } from './many-clients.ts'
+import { median } from './median.ts'
 import {
   fill,
   type LoadName,
@@ -243,7 +244,9 @@ class Bench {
       }
     }
     for (const metric of Object.keys(taken.a[0] ?? taken.b[0] ?? {})) {
-      const [a, b] = [median(taken.a, metric), median(taken.b, metric)]
+      const medianOf = (samples: readonly Sample[]): number =>
+        median(samples.map((sample) => sample[metric] ?? Number.NaN))
+      const [a, b] = [medianOf(taken.a), medianOf(taken.b)]
       const better = isHigherBetter(metric) ? 'higher' : 'lower'
       const ratio = a === b ? 1 : better === 'higher' ? b / a : a / b
       this.rows.push({ name, metric, better, a, b, ratio })
@@ -327,13 +330,6 @@ function loadOf(name: string, percent: number): { name: string; load: Load } {
     name,
     load: partOf(load, percent / 100),
   }
-}
-
-function median(samples: readonly Sample[], metric: string): number {
-  const sorted = samples.map((sample) => sample[metric] ?? Number.NaN).sort((a, b) => a - b)
-  const middle = Math.floor(sorted.length / 2)
-  const upper = sorted[middle] ?? Number.NaN
-  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? Number.NaN)) / 2
 }
 
 function show(value: number, metric: string): string {

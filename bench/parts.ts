@@ -13,6 +13,7 @@ import {
 import { Generator, targetOf } from './generator.ts'
 import { type Load, type LoadResult, runLoad } from './h2load.ts'
 import { type KeyOperationName, loadKey, transactionOf } from './load/requests.ts'
+import type { LoadReport } from './load/run.ts'
 
 const keySizeBytes = 8
 const valueSizeBytes = 256
@@ -71,12 +72,14 @@ export async function measureLoad(
 
 export type RandomLoadResult = LoadResult & { p999Ms: number; generatorBusy: number }
 
+export type RandomLoad = { connections: number; streams: number; keyCount: number; countedMs: number }
+
 /** The load of `npm run load` against the leader of a cluster that holds the keys, and the proof that puts were done. */
-export async function measureRandomLoad(
+export async function runRandomLoad(
   cluster: ServerCluster,
   operation: KeyOperationName,
-  load: { connections: number; streams: number; keyCount: number; countedMs: number },
-): Promise<RandomLoadResult> {
+  load: RandomLoad,
+): Promise<LoadReport> {
   const leader = await leaderOf(cluster)
   const client = new GrpcClient(leader.endpoint)
   try {
@@ -88,11 +91,20 @@ export async function measureRandomLoad(
     if (Object.keys(others).length > 0) throw new Error(`${operation}: ${JSON.stringify(report.statuses)}`)
     const expected = operation === 'put' || operation === 'txn' ? answered : 0
     if (written !== expected) throw new Error(`${operation}: ${written} revisions, ${expected} expected`)
-    const { requestsPerSecond, p50Ms, p99Ms, p999Ms, generatorBusy } = report
-    return { requestsPerSecond, p50Ms, p99Ms, p999Ms, generatorBusy }
+    return report
   } finally {
     client.close()
   }
+}
+
+export async function measureRandomLoad(
+  cluster: ServerCluster,
+  operation: KeyOperationName,
+  load: RandomLoad,
+): Promise<RandomLoadResult> {
+  const report = await runRandomLoad(cluster, operation, load)
+  const { requestsPerSecond, p50Ms, p99Ms, p999Ms, generatorBusy } = report
+  return { requestsPerSecond, p50Ms, p99Ms, p999Ms, generatorBusy }
 }
 
 /** From the start of the process, on an empty directory, to the first acknowledged write. Milliseconds. */

@@ -1,8 +1,10 @@
-// Command lines of the scripts here: `--name value`, `--name=value`, and `--name` alone for a switch.
+// Command lines of the scripts here: `--name value`, `--name=value`, `--name` alone for a switch, and words without a name.
 
 export class Arguments {
   readonly #values = new Map<string, string>()
   readonly #known = new Set<string>()
+  readonly #words: string[] = []
+  #wordsAreKnown = false
   readonly #usage: string
 
   constructor(usage: string, argv: readonly string[] = process.argv.slice(2)) {
@@ -13,7 +15,10 @@ export class Arguments {
     }
     for (let i = 0; i < argv.length; i++) {
       const word = argv[i] ?? ''
-      if (!word.startsWith('--')) this.fail(`unexpected ${word}`)
+      if (!word.startsWith('--')) {
+        this.#words.push(word)
+        continue
+      }
       const [name = '', inline] = splitOnce(word.slice(2), '=')
       const next = argv[i + 1]
       if (inline !== undefined) this.#values.set(name, inline)
@@ -52,8 +57,16 @@ export class Arguments {
       .filter((part) => part !== '')
   }
 
+  /** What has no name, in its order. A word right behind a switch is taken for its value. */
+  words(): readonly string[] {
+    this.#wordsAreKnown = true
+    return this.#words
+  }
+
   /** After all options were asked for: what is left is a typing error. */
   refuseUnknown(): void {
+    const [word] = this.#words
+    if (word !== undefined && !this.#wordsAreKnown) this.fail(`unexpected ${word}`)
     for (const name of this.#values.keys()) if (!this.#known.has(name)) this.fail(`unknown option --${name}`)
   }
 

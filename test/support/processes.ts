@@ -20,8 +20,22 @@ export function pidListeningAt(endpoint: string): number | undefined {
 
 /** Processor time in milliseconds that a process has taken, with all its threads, to 10 ms: user and system. */
 export function processorMs(pid: number): number {
-  const [, , , , , , , , , , , user, system] = statOf(pid)
-  return (Number(user) + Number(system)) * 10
+  return processorMsAt(String(pid))
+}
+
+/** The same by the names of its threads: those of one name together, its first as "main", none that has ended. */
+export function processorMsByThread(pid: number): Map<string, number> {
+  const times = new Map<string, number>()
+  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+    const place = `${pid}/task/${thread}`
+    try {
+      const name = Number(thread) === pid ? 'main' : readFileSync(`/proc/${place}/comm`, 'utf8').trim()
+      times.set(name, (times.get(name) ?? 0) + processorMsAt(place))
+    } catch {
+      // It ended while it was looked at.
+    }
+  }
+  return times
 }
 
 /** Milliseconds in which the first thread of a process, the loop of one of Node, was ready and had no processor. */
@@ -71,17 +85,22 @@ function processIds(): number[] {
     .map(Number)
 }
 
+function processorMsAt(place: string): number {
+  const [, , , , , , , , , , , user, system] = statOf(place)
+  return (Number(user) + Number(system)) * 10
+}
+
 function parentOf(pid: number): number | undefined {
   try {
-    return Number(statOf(pid)[1])
+    return Number(statOf(String(pid))[1])
   } catch {
     return undefined
   }
 }
 
-/** The fields after the name, which stands in brackets and may hold anything, brackets too. */
-function statOf(pid: number): string[] {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+/** The fields after the name, which stands in brackets and may hold anything, brackets too. `place`: below /proc. */
+function statOf(place: string): string[] {
+  const stat = readFileSync(`/proc/${place}/stat`, 'utf8')
   return stat.slice(stat.lastIndexOf(')') + 2).split(' ')
 }
 
