@@ -51,8 +51,8 @@ export function classOf(message: PeerMessage): FrameClass {
   return bulkKinds.has(message.kind) ? frameClass.bulk : frameClass.control
 }
 
-/** Messages up to this size are written into memory that all share. */
-const scratchBytes = 64 * 1024
+/** Messages up to this size are written into memory that all share: a part of a snapshot with what is around it. */
+const scratchBytes = 320 * 1024
 const scratch = new Uint8Array(scratchBytes)
 
 /**

@@ -3,8 +3,8 @@ import {
   ByteReader,
   ByteWriter,
   concatBytes,
+  copyBytes,
   crc32c,
-  emptyBytes,
   QuorateError,
 } from '../base/index.ts'
 
@@ -53,6 +53,14 @@ export function framesOf(message: PeerMessageBytes): Uint8Array[] {
   return frames
 }
 
+/** A frame whose header has come, and so much of its payload. */
+interface OpenFrame {
+  readonly header: FrameHeader
+  readonly payload: Uint8Array
+  filled: number
+}
+
+/** Frames of a message that goes on. */
 interface Partial {
   readonly parts: Uint8Array[]
   size: number
@@ -61,7 +69,10 @@ interface Partial {
 /** Cuts a byte stream into messages. Any violation throws; the connection is then closed and nothing else. */
 export class FrameReader {
   #messageBytesMax: number
-  #buffered: Uint8Array = emptyBytes
+  /** A header that has not come whole. */
+  readonly #head = new Uint8Array(frameHeaderSize)
+  #headSize = 0
+  #open: OpenFrame | undefined
   readonly #partial: [Partial | undefined, Partial | undefined] = [undefined, undefined]
 
   constructor(messageBytesMax: number) {
@@ -73,46 +84,79 @@ export class FrameReader {
     this.#messageBytesMax = messageBytesMax
   }
 
-  /** The messages that became whole with these bytes. Errors: `frame-malformed`, `frame-too-large`, `format-unsupported`. */
+  /**
+   * The messages that became whole with these bytes; one that came in one piece is a view on them. Errors:
+   * `frame-malformed`, `frame-too-large`, `format-unsupported`.
+   */
   push(bytes: Uint8Array): PeerMessageBytes[] {
-    const input = this.#buffered.length === 0 ? bytes : concatBytes([this.#buffered, bytes])
     const messages: PeerMessageBytes[] = []
-    let position = 0
-    while (input.length - position >= frameHeaderSize) {
-      const header = readHeader(input, position)
-      const end = position + frameHeaderSize + header.length
-      if (input.length < end) break
-      const payload = input.subarray(position + frameHeaderSize, end)
-      if (crc32c(payload) !== header.payloadChecksum) {
-        throw new QuorateError('frame-malformed', 'a frame does not match its payload checksum')
+    let at = 0
+    while (at < bytes.length) {
+      if (this.#open !== undefined) at += this.#fill(this.#open, bytes, at, messages)
+      else if (this.#headSize === 0 && bytes.length - at >= frameHeaderSize) {
+        const header = readHeader(bytes, at)
+        at = this.#begin(header, bytes, at + frameHeaderSize, messages)
+      } else {
+        const part = bytes.subarray(at, at + frameHeaderSize - this.#headSize)
+        this.#head.set(part, this.#headSize)
+        this.#headSize += part.length
+        at += part.length
+        if (this.#headSize < frameHeaderSize) break
+        this.#headSize = 0
+        at = this.#begin(readHeader(this.#head, 0), bytes, at, messages)
       }
-      position = end
-      const whole = this.#collect(header, payload)
-      if (whole !== undefined)
-        messages.push({ frameClass: header.frameClass, group: header.group, payload: whole })
     }
-    // A copy: `input` may be a large shared chunk of which only the tail is still needed.
-    this.#buffered = position === input.length ? emptyBytes : input.slice(position)
     return messages
   }
 
-  #collect(header: FrameHeader, payload: Uint8Array): Uint8Array | undefined {
-    const partial = this.#partial[header.frameClass]
-    const size = (partial?.size ?? 0) + payload.length
+  /** Where the next frame begins, or all that came is read. */
+  #begin(header: FrameHeader, bytes: Uint8Array, at: number, messages: PeerMessageBytes[]): number {
+    const size = (this.#partial[header.frameClass]?.size ?? 0) + header.length
     if (size > this.#messageBytesMax) {
       throw new QuorateError('frame-too-large', `a message is larger than ${this.#messageBytesMax} bytes`)
     }
-    if (header.more) {
-      if (partial === undefined) this.#partial[header.frameClass] = { parts: [payload.slice()], size }
-      else {
-        partial.parts.push(payload.slice())
-        partial.size = size
-      }
-      return undefined
+    const end = at + header.length
+    if (end <= bytes.length) {
+      const payload = bytes.subarray(at, end)
+      // A part is copied: its bytes may be a large shared chunk of which nothing else is needed by then.
+      this.#take(header, header.more ? copyBytes(payload) : payload, messages)
+      return end
     }
-    if (partial === undefined) return payload
-    this.#partial[header.frameClass] = undefined
-    return concatBytes([...partial.parts, payload])
+    const open = { header, payload: new Uint8Array(header.length), filled: 0 }
+    this.#open = open
+    return at + this.#fill(open, bytes, at, messages)
+  }
+
+  /** How many of the bytes the frame took. */
+  #fill(open: OpenFrame, bytes: Uint8Array, at: number, messages: PeerMessageBytes[]): number {
+    const { header, payload, filled } = open
+    const part = bytes.subarray(at, at + payload.length - filled)
+    payload.set(part, filled)
+    open.filled += part.length
+    if (open.filled === payload.length) {
+      this.#open = undefined
+      this.#take(header, payload, messages)
+    }
+    return part.length
+  }
+
+  #take(header: FrameHeader, payload: Uint8Array, messages: PeerMessageBytes[]): void {
+    if (crc32c(payload) !== header.payloadChecksum) {
+      throw new QuorateError('frame-malformed', 'a frame does not match its payload checksum')
+    }
+    const { frameClass, group, more } = header
+    const partial = this.#partial[frameClass]
+    if (more) {
+      if (partial === undefined) this.#partial[frameClass] = { parts: [payload], size: payload.length }
+      else {
+        partial.parts.push(payload)
+        partial.size += payload.length
+      }
+      return
+    }
+    this.#partial[frameClass] = undefined
+    const whole = partial === undefined ? payload : concatBytes([...partial.parts, payload])
+    messages.push({ frameClass, group, payload: whole })
   }
 }
 
