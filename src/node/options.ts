@@ -47,7 +47,7 @@ export const defaultGroupLimits: GroupLimits = {
   flushIntervalMs: 100,
   pendingOperationsMax: 200_000,
   snapshotCount: 10_000,
-  snapshotLogBytesMin: 16 * 1024 * 1024,
+  snapshotLogBytesMin: 64 * 1024 * 1024,
   snapshotLogShare: 1,
   learnersMax: 1,
 }

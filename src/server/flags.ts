@@ -148,7 +148,7 @@ export const flagSpecs: readonly FlagSpec[] = [
   ),
   flag(
     'snapshot-log-bytes',
-    '16777216',
+    '67108864',
     'Speed and limits',
     'BYTES',
     'A snapshot also waits until the log since the last one is larger than this, and than that one.',
