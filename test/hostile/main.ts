@@ -23,8 +23,10 @@ const usage = `npm run hostile -- [options]
                     good clients leave of the processors. 0: they take as much as these
   --nodes 1         or 3: then the leader is attacked
   --server "..."    what is started instead of this tree's program
+  --elsewhere       each attack is first made on another server of the same command while good clients are watched here: what it
+                    costs whoever shares the machine, attacked or not
 Good clients are alone for as long before each attack, because the speed of a shared machine changes between minutes. At the
-end it prints the medians of both over the rounds.
+end it prints the medians of all over the rounds.
 Prints for good clients alone and beside each attack: gets and puts (count, p99, longest), new clients and the longest any of
 them waited, and the largest resident memory; what server and good clients needed of the processors, and how long their first
 threads, the loops of Node, were ready and had none; the longest delay of the server's loop; what the attack came to, as it was
@@ -46,23 +48,36 @@ const sizes: HostileSizes = {
 }
 const rounds = options.number('rounds', 1)
 const nodes = options.number('nodes', 1)
+const isElsewhere = options.flag('elsewhere')
 const server = options.text('server', `${process.execPath} src/cli/main.ts`)
 options.refuseUnknown()
 
+/** What good clients saw in one round of an attack. */
+interface Seen {
+  readonly attack: AttackName
+  readonly alone: Watched
+  readonly elsewhere: Watched | undefined
+  readonly beside: Watched
+}
+
 const cluster = await startCluster(server, { label: 'hostile', size: nodes })
+const other = isElsewhere ? await startCluster(server, { label: 'hostile-other', size: 1 }) : undefined
 const broken = new Set<AttackName>()
-const pairs: { attack: AttackName; alone: Watched; beside: Watched }[] = []
+const seen: Seen[] = []
 try {
   const node = await leaderOf(cluster.nodes)
-  await fillBigKeys(node, sizes.bigKeys)
+  for (const filled of [node, ...(other?.nodes ?? [])]) await fillBigKeys(filled, sizes.bigKeys)
   for (let round = 0; round < rounds; round++) {
     for (const attack of attacks) {
       const alone = await watch(node, [], sizes)
       show('good clients alone', alone)
+      const [otherNode] = other?.nodes ?? []
+      const elsewhere = otherNode && (await watch(node, [attack], sizes, otherNode))
+      if (elsewhere !== undefined) show(`${attack} elsewhere`, { ...elsewhere, attacks: {} })
       const watched = await watch(node, [attack], sizes)
       show(attack, watched)
-      pairs.push({ attack, alone, beside: watched })
-      if (watched.problems.length === 0) continue
+      seen.push({ attack, alone, elsewhere, beside: watched })
+      if ([watched, elsewhere].every((one) => one === undefined || one.problems.length === 0)) continue
       broken.add(attack)
       if (node.endedByItself) throw new Error(`the server ended:\n${node.lastLogLines(20)}`)
     }
@@ -71,7 +86,7 @@ try {
   for (const attack of attacks) console.log(summaryOf(attack))
 } finally {
   Generator.killAll()
-  await cluster.stop()
+  await Promise.all([cluster.stop(), other?.stop()])
 }
 console.log(broken.size === 0 ? 'every promise held' : `promises broken beside: ${[...broken].join(', ')}`)
 process.exit(broken.size === 0 ? 0 : 1)
@@ -112,17 +127,19 @@ function show(name: string, watched: Watched): void {
   for (const problem of watched.problems) console.log(`  BROKEN: ${problem}`)
 }
 
-/** The p99 of good clients, medians of all rounds. */
+/** The p99 of good clients, medians of all rounds, and how many times that of good clients alone. */
 function summaryOf(attack: AttackName): string {
-  const rounds = pairs.filter((pair) => pair.attack === attack)
+  const rounds = seen.filter((round) => round.attack === attack)
   const p99 = (kind: 'gets' | 'puts'): string => {
-    const of = (watched: Watched): number => watched.probe?.[kind].p99Ms ?? Number.NaN
-    const [alone, beside] = [rounds.map((pair) => of(pair.alone)), rounds.map((pair) => of(pair.beside))].map(
-      median,
-    )
-    return `${kind} ${alone?.toFixed(1)} and ${beside?.toFixed(1)} ms (${((beside ?? 0) / (alone ?? 0)).toFixed(1)} times)`
+    const of = (watched: readonly Watched[]): number =>
+      median(watched.map(({ probe }) => probe?.[kind].p99Ms ?? Number.NaN))
+    const alone = of(rounds.map((round) => round.alone))
+    const times = (ms: number): string => `${ms.toFixed(1)} ms (${(ms / alone).toFixed(1)} times)`
+    const there = rounds.flatMap((round) => round.elsewhere ?? [])
+    const elsewhere = there.length === 0 ? '' : `, attack elsewhere ${times(of(there))}`
+    return `${kind} alone ${alone.toFixed(1)} ms${elsewhere}, beside it ${times(of(rounds.map((round) => round.beside)))}`
   }
-  return `p99 alone and beside ${attack}: ${p99('gets')}, ${p99('puts')}`
+  return `p99, ${attack}: ${p99('gets')}; ${p99('puts')}`
 }
 
 function median(values: readonly number[]): number {

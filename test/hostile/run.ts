@@ -79,17 +79,19 @@ export async function termOf(node: ServerNode): Promise<string> {
   return `term ${raft_term}, leader ${leader}`
 }
 
-/** Good clients alone, or beside attacks: what they saw, and which promises did not hold. */
+/** Good clients of `node` alone, or beside attacks on `attacked`: what they saw, and which promises did not hold. */
 export async function watch(
   node: ServerNode,
   names: readonly AttackName[],
   sizes: HostileSizes,
+  attacked: ServerNode = node,
 ): Promise<Watched> {
   const problems: string[] = []
   const before = await termOf(node)
   const target = targetOf(node)
   const { attackMs: ms, scale, nice } = sizes
-  const attackers = names.length === 0 ? undefined : new Attackers(names, { ...target, ms, scale }, nice)
+  const attackers =
+    names.length === 0 ? undefined : new Attackers(names, { ...targetOf(attacked), ms, scale }, nice)
   await attackers?.prepared
   const good = new Generator('probe', { ...target, perSecond: sizes.perSecond, puts: true })
   await good.begun
