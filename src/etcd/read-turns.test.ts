@@ -9,7 +9,11 @@ import { ReadTurns } from './read-turns.ts'
 class SteppedTime extends ManualTime {
   #next: (() => void) | undefined
 
-  override yieldTurn(): Promise<void> {
+  override yieldTurn(): never {
+    return assert.fail('large reads share the turns of large work')
+  }
+
+  override yieldBulkTurn(): Promise<void> {
     return new Promise((resolve) => {
       this.#next = resolve
     })

@@ -212,7 +212,7 @@ test('a call waits as long as etcd would, or as long as its client does', async 
 test('an answer of many slices has every pair once and in order, whatever is written meanwhile', async () => {
   const door = open()
   let turns = 0
-  Object.assign(door.time, { yieldTurn: async () => void turns++ })
+  Object.assign(door.time, { yieldBulkTurn: async () => void turns++ })
   const paddedValue = (i: number): string => `value${i}`.padEnd(200, '.')
   for (let i = 0; i < 1_000; i++) await put(door, `key${String(i).padStart(4, '0')}`, paddedValue(i))
   const whole = encodeText('RangeRequest', '{key: key, rangeEnd: kez, serializable: true}')
@@ -253,7 +253,7 @@ test('a large range gives others their turn, and its header is of the state it w
     },
   } as unknown as ConsistentCoreReads
   const time = Object.assign(door.time, {
-    async yieldTurn() {
+    async yieldBulkTurn() {
       turns++
       revision++
     },

@@ -1,18 +1,22 @@
 // Connections that have more to do than they may at once go on a part of each turn of the loop.
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import type { Time } from '../io/index.ts'
 import { createNodeTime } from '../io-node/index.ts'
 import { TurnQueue } from './turn-queue.ts'
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
+/** Real turns, and a clock that tells what the test says. */
+function createTime(monotonicMs: () => number): Time {
+  const yieldTurn = (): never => assert.fail('connections that wait share the turns of large work')
+  return { ...createNodeTime(), monotonicMs, yieldTurn }
+}
+
 test('of many a few go on in each turn, in the order in which they came', async () => {
   const done: number[] = []
-  const queue = new TurnQueue<number>(
-    { ...createNodeTime(), monotonicMs: () => 0 },
-    8,
-    (id) => done.push(id) > 0,
-  )
+  const time = createTime(() => 0)
+  const queue = new TurnQueue<number>(time, 8, (id) => done.push(id) > 0)
   for (let id = 0; id < 20; id++) queue.add(id)
   const counts: number[] = []
   for (let turns = 0; turns < 4; turns++) {
@@ -27,7 +31,8 @@ test('what takes long is spread over the turns, and who has more to do takes tur
   let nowMs = 0
   let slices = 7
   const done: number[] = []
-  const queue = new TurnQueue<number>({ ...createNodeTime(), monotonicMs: () => nowMs }, 8, (id) => {
+  const time = createTime(() => nowMs)
+  const queue = new TurnQueue<number>(time, 8, (id) => {
     done.push(id)
     nowMs += 0.2
     return --slices <= 0

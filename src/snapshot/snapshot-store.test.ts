@@ -145,6 +145,16 @@ test('whoever writes a snapshot lets others have their turn once a millisecond h
   assert.equal(turns, 6)
 })
 
+test('whoever reads a snapshot lets others have their turn after each chunk', async () => {
+  let turns = 0
+  const time: Time = { ...createTime(), yieldBulkTurn: async () => void turns++ }
+  const store = await open(createDisk(), { time })
+  const file = await save(store, 1)
+  turns = 0
+  await store.load(file, () => undefined)
+  assert.equal(turns, chunksOf(1).length)
+})
+
 test('a snapshot may be empty, and one that is here already is not written again', async () => {
   const disk = createDisk()
   const store = await open(disk)
