@@ -136,6 +136,7 @@ export class Call implements GrpcUnaryCall, StreamListener {
     return bytes < bytesMax
   }
 
+  /** Who need not wait is told after this turn. */
   onRoom(callback: () => void): void {
     assert(this.#roomCallback === undefined, 'a call waits for room once at a time')
     this.#roomCallback = callback

@@ -1,53 +1,12 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { frameMessage, type GrpcServices, type GrpcStream, grpcStatus } from '../grpc/index.ts'
-import { fieldOf, type HeaderList, headerList } from '../hpack/index.ts'
-import type { Http2ErrorCode, StreamListener } from '../http2/index.ts'
-import { type CallStream, Calls } from './index.ts'
+import { startServer } from './testing/scripted-server.ts'
 
-const gatheredBytesMax = 100_000
-
-/** A stream whose client says what the test says. */
-class ScriptedStream implements CallStream {
-  #listener: StreamListener | undefined
-  readonly isRemoteEnded = false
-  readonly pendingBytes = 0
-  hasHeaders = false
-  status: string | undefined
-
-  set listener(listener: StreamListener) {
-    this.#listener = listener
-  }
-
-  sendHeaders(headers: HeaderList): void {
-    this.hasHeaders = true
-    this.status = fieldOf(headers, 'grpc-status')
-  }
-
-  write(): void {}
-
-  end(trailers: HeaderList): void {
-    this.status = fieldOf(trailers, 'grpc-status')
-  }
-
-  reset(code: Http2ErrorCode): void {
-    this.#listener?.onClose(code)
-  }
-
-  hold(): void {}
-
-  release(): void {}
-
-  send(bytes: Uint8Array): void {
-    this.#listener?.onData(bytes)
-  }
-}
-
-/** One server with one connection, and what its streaming calls were given. */
+/** One server, and what its streaming calls were given. */
 function startConnection() {
   const streams: GrpcStream[] = []
   const messages: number[] = []
-  const deferred: (() => void)[] = []
   const services: GrpcServices = new Map([
     ['/test.Echo/Get', { kind: 'unary', handle: (request) => request }],
     [
@@ -63,40 +22,7 @@ function startConnection() {
       },
     ],
   ])
-  const calls = new Calls({
-    services,
-    time: {
-      monotonicMs: () => 0,
-      wallMs: () => 0,
-      startTimer: neverCalled,
-      yieldTurn: neverCalled,
-      yieldBulkTurn: neverCalled,
-    },
-    logger: { log: (_level, event) => assert.fail(event) },
-    later: (run) => void deferred.push(run),
-    gunzip: neverCalled,
-    messageBytesMax: gatheredBytesMax,
-    gatheredBytesMax,
-    sendBufferBytesMax: 1_000_000,
-    untakenBytesMax: 1_000_000,
-  })
-  const connect = () => {
-    const context = calls.context('peer')
-    return (path: string): ScriptedStream => {
-      const stream = new ScriptedStream()
-      const headers = [':method', 'POST', ':path', path, 'content-type', 'application/grpc']
-      calls.start(stream, headerList(headers), context)
-      return stream
-    }
-  }
-  const runLater = (): void => {
-    for (const run of deferred.splice(0)) run()
-  }
-  return { connect, streams, messages, runLater }
-}
-
-function neverCalled(): never {
-  return assert.fail('nobody asked for it')
+  return { ...startServer(services), streams, messages }
 }
 
 const message = frameMessage(new Uint8Array(80_000))

@@ -62,7 +62,10 @@ export interface GrpcCall {
 export interface GrpcUnaryCall extends GrpcCall {
   /** False: more answers than a bound wait for the client in its connection. Nothing large should be begun for it now. */
   readonly hasRoom: boolean
-  /** Runs it once, when the client has taken its answers down to that bound or this call is cancelled. Not in this turn. */
+  /**
+   * Runs it once, when the client has taken its answers down to that bound or this call is cancelled. It may run inside the
+   * end of any call, and before `onRoom` returns where nothing is to be waited for.
+   */
   onRoom(callback: () => void): void
 }
 
