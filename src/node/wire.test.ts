@@ -4,6 +4,7 @@ import {
   ByteWriter,
   concatBytes,
   crc32c,
+  equalBytes,
   isQuorateError,
   QuorateError,
   SeededRandom,
@@ -104,6 +105,21 @@ test('frames: a stream cut anywhere gives the same messages, classes keep apart'
         [0, 2, 4, crc32c(utf8Encode('beat'))],
       ],
     )
+  }
+})
+
+test('frames: what waits for the rest of its message keeps none of the memory it came in', () => {
+  const random = new SeededRandom(8)
+  const payload = new Uint8Array(2 * framePayloadMax + 17).map(() => random.between(0, 256))
+  const stream = concatBytes(framesOf({ frameClass: frameClass.bulk, group: 1, payload }))
+  const firstEnd = frameHeaderSize + framePayloadMax
+  for (const cut of [7, frameHeaderSize + 5, firstEnd, firstEnd + 7, 2 * firstEnd + frameHeaderSize + 5]) {
+    const reader = new FrameReader(payload.length)
+    const chunk = stream.slice(0, cut)
+    assert.deepEqual(reader.push(chunk), [])
+    chunk.fill(0)
+    const [message] = reader.push(stream.subarray(cut))
+    assert.ok(message !== undefined && equalBytes(message.payload, payload), `cut at ${cut}`)
   }
 })
 
