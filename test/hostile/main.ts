@@ -1,5 +1,6 @@
 // Attacks a server while good clients work beside it, one attack after the other. `--help` says how.
 import { Generator } from '../../bench/generator.ts'
+import { median } from '../../bench/median.ts'
 import { Arguments } from '../support/arguments.ts'
 import { GrpcClient } from '../support/grpc-client.ts'
 import { type ServerNode, startCluster } from '../support/servers.ts'
@@ -140,10 +141,6 @@ function summaryOf(attack: AttackName): string {
     return `${kind} alone ${alone.toFixed(1)} ms${elsewhere}, beside it ${times(of(rounds.map((round) => round.beside)))}`
   }
   return `p99, ${attack}: ${p99('gets')}; ${p99('puts')}`
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN
 }
 
 function needsText({ processors, waiting }: Needs): string {
