@@ -1,7 +1,11 @@
 // All attacks at once, small and for a moment. `npm run hostile` is the real run.
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import test from 'node:test'
 import { Generator } from '../../bench/generator.ts'
+import { temporaryDirectory } from '../processes/harness.ts'
 import { startCluster } from '../support/servers.ts'
 import { attackNames } from './attacks.ts'
 import { fillBigKeys, watch } from './run.ts'
@@ -22,4 +26,18 @@ test('good clients are served beside every attack', async (t) => {
   assert.ok((probe?.gets.count ?? 0) > 0 && (probe?.puts.count ?? 0) > 0 && newClients > 0)
   assert.deepEqual(Object.keys(attacks), attackNames)
   for (const [name, { connections }] of Object.entries(attacks)) assert.ok(connections > 0, name)
+})
+
+test('a second server that does not start ends the first, and its data go', (t) => {
+  const [programs, data] = [temporaryDirectory(t), temporaryDirectory(t)]
+  const program = join(programs, 'starts-once')
+  const script = `#!/bin/sh\nrm "$0"; exec ${process.execPath} src/cli/main.ts "$@"\n`
+  writeFileSync(program, script, { mode: 0o755 })
+  const run = spawnSync(process.execPath, ['test/hostile/main.ts', '--elsewhere', '--server', program], {
+    env: { ...process.env, TMPDIR: data },
+    encoding: 'utf8',
+  })
+  assert.equal(run.status, 1)
+  assert.match(run.stderr, /starts-once did not become ready/)
+  assert.deepEqual(readdirSync(data), [])
 })

@@ -3,7 +3,7 @@ import { Generator } from '../../bench/generator.ts'
 import { median } from '../../bench/median.ts'
 import { Arguments } from '../support/arguments.ts'
 import { GrpcClient } from '../support/grpc-client.ts'
-import { type ServerNode, startCluster } from '../support/servers.ts'
+import { type ServerCluster, type ServerNode, startCluster } from '../support/servers.ts'
 import { type AttackName, attackNames } from './attacks.ts'
 import {
   fillBigKeys,
@@ -62,10 +62,11 @@ interface Seen {
 }
 
 const cluster = await startCluster(server, { label: 'hostile', size: nodes })
-const other = isElsewhere ? await startCluster(server, { label: 'hostile-other', size: 1 }) : undefined
+let other: ServerCluster | undefined
 const broken = new Set<AttackName>()
 const seen: Seen[] = []
 try {
+  if (isElsewhere) other = await startCluster(server, { label: 'hostile-other', size: 1 })
   const node = await leaderOf(cluster.nodes)
   for (const filled of [node, ...(other?.nodes ?? [])]) await fillBigKeys(filled, sizes.bigKeys)
   for (let round = 0; round < rounds; round++) {
