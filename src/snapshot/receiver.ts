@@ -29,7 +29,7 @@ export async function createReceiver(options: ReceiverOptions): Promise<Snapshot
   try {
     let received = 0
     if (isKnown) {
-      const { checkedBytes } = await scan(file, header, () => options.time.yieldTurn())
+      const { checkedBytes } = await scan(file, header, () => options.time.yieldBulkTurn())
       received = checkedBytes <= sizeBytes ? checkedBytes : 0
       await file.truncate(received)
     }
@@ -82,7 +82,7 @@ class FileReceiver implements SnapshotReceiver {
     return await this.#exclusively(async () => {
       this.#isOver = true
       try {
-        const { damage } = await scan(this.#file, header, () => time.yieldTurn())
+        const { damage } = await scan(this.#file, header, () => time.yieldBulkTurn())
         if (damage !== undefined) {
           await this.#file.close()
           await disk.remove(path)
