@@ -25,22 +25,36 @@ function createOffenders(): { offenders: Offenders; pass: (ms: number) => void }
   return { offenders, pass: (ms) => (nowMs += ms) }
 }
 
-test('connections from the address of a fault begin later for a second', () => {
+test('a fault is forgiven after a second, and until then connections from its address begin later', () => {
   const { offenders, pass } = createOffenders()
   const [one, other] = [{ remoteAddress: '10.0.0.1' }, { remoteAddress: '10.0.0.2' }]
   assert.equal(offenders.delayMsOf(one), 0)
-  offenders.add('10.0.0.1')
-  offenders.add(undefined)
+  assert.equal(offenders.add('10.0.0.1'), 1_000, 'how long its connection is kept')
+  assert.equal(offenders.add(undefined), 1_000)
   assert.deepEqual(
-    [offenders.delayMsOf(one), offenders.delayMsOf(other), offenders.delayMsOf({})],
+    [one, other, {}].map((peer) => offenders.delayMsOf(peer)),
     [100, 0, 0],
   )
-  pass(900)
-  offenders.add('10.0.0.1')
-  pass(1_000)
-  assert.equal(offenders.delayMsOf(one), 100, 'since the last of them')
-  pass(1)
+  pass(400)
+  assert.equal(offenders.delayMsOf(one), 60)
+  pass(600)
   assert.equal(offenders.delayMsOf(one), 0)
+  assert.equal(offenders.add('10.0.0.1'), 1_000, 'forgotten')
+})
+
+test('each fault more is a second and a tenth of one more, ten at most', () => {
+  const { offenders, pass } = createOffenders()
+  const peer = { remoteAddress: '10.0.0.1' }
+  const keptMs = Array.from({ length: 12 }, () => offenders.add('10.0.0.1'))
+  const seconds = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10, 10]
+  assert.deepEqual(
+    keptMs,
+    seconds.map((each) => each * 1_000),
+  )
+  assert.equal(offenders.delayMsOf(peer), 1_000)
+  pass(8_500)
+  assert.equal(offenders.delayMsOf(peer), 150)
+  assert.equal(offenders.add('10.0.0.1'), 2_500)
 })
 
 test('of many addresses the last thousand are remembered', () => {
@@ -55,7 +69,7 @@ test('of many addresses the last thousand are remembered', () => {
 })
 
 test('a connection that breaks a rule is an offence, one that ends in order is none', async (t) => {
-  const offenders = new Offenders(createNodeTime())
+  const { offenders } = createOffenders()
   const context = { time: createNodeTime(), logger: recordingLogger(), offenders }
   const calls = new Calls({ services: new Map(), ...context, later: setImmediate, gunzip, ...defaultLimits })
   const startSession = ownTransport({ calls, ...context }, defaultLimits)

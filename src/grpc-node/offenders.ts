@@ -1,42 +1,58 @@
 import type { Time } from '../io/index.ts'
 
-/** How long after a fault new connections from its address begin late. */
-const rememberedMs = 1_000
 const rememberedCountMax = 1_000
-/** Eight clients that do nothing else then come 80 times a second instead of 1,300. */
-const delayMs = 100
+/** An address is forgiven one fault in so long. */
+const forgivenEveryMs = 1_000
+/** What counts of faults that were not forgiven: a client behind the same address is to connect before its patience ends. */
+const faultsMax = 10
+const delayMsPerFault = 100
+const keptMsPerFault = 1_000
+
+interface Offence {
+  /** Faults that were not forgiven at `atMs`, with fractions. */
+  readonly faults: number
+  readonly atMs: number
+}
 
 /**
  * Addresses whose clients broke a rule of HTTP/2 a moment ago. Who floods is back with a new connection at once, each of which
- * takes as long as a hundred requests: from there they begin a little later. A client that shares the address waits too, once.
+ * takes as long as a hundred requests. The more faults come from an address, the longer a connection that broke a rule is kept
+ * and the later its new connections begin; a client that shares the address waits when it connects, and at no other time.
  */
 export class Offenders {
   readonly #time: Time
-  /** When the last fault of an address was, oldest first. */
-  readonly #faultMs = new Map<string, number>()
+  /** By address, the one with the oldest fault first. */
+  readonly #offences = new Map<string, Offence>()
 
   constructor(time: Time) {
     this.#time = time
   }
 
-  add(address: string | undefined): void {
-    if (address === undefined) return
-    this.#faultMs.delete(address)
-    this.#faultMs.set(address, this.#time.monotonicMs())
-    if (this.#faultMs.size <= rememberedCountMax) return
-    for (const oldest of this.#faultMs.keys()) {
-      this.#faultMs.delete(oldest)
-      return
+  /** A fault of a client there. How long its connection is kept, unread. */
+  add(address: string | undefined): number {
+    if (address === undefined) return keptMsPerFault
+    const faults = Math.min(faultsMax, this.#faultsOf(address) + 1)
+    this.#offences.delete(address)
+    this.#offences.set(address, { faults, atMs: this.#time.monotonicMs() })
+    if (this.#offences.size > rememberedCountMax) {
+      const [oldest] = this.#offences.keys()
+      this.#offences.delete(oldest as string)
     }
+    return faults * keptMsPerFault
   }
 
   /** By how much a connection from there begins later. Asked for by name only when there is anybody to remember. */
   delayMsOf(peer: { readonly remoteAddress?: string | undefined }): number {
-    if (this.#faultMs.size === 0 || peer.remoteAddress === undefined) return 0
-    const faultMs = this.#faultMs.get(peer.remoteAddress)
-    if (faultMs === undefined) return 0
-    if (this.#time.monotonicMs() - faultMs <= rememberedMs) return delayMs
-    this.#faultMs.delete(peer.remoteAddress)
+    if (this.#offences.size === 0 || peer.remoteAddress === undefined) return 0
+    return this.#faultsOf(peer.remoteAddress) * delayMsPerFault
+  }
+
+  #faultsOf(address: string): number {
+    const offence = this.#offences.get(address)
+    if (offence === undefined) return 0
+    const faults = offence.faults - (this.#time.monotonicMs() - offence.atMs) / forgivenEveryMs
+    if (faults > 0) return faults
+    this.#offences.delete(address)
     return 0
   }
 }

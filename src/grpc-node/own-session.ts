@@ -10,8 +10,6 @@ import type { TurnQueue } from './turn-queue.ts'
 
 /** Answers of pings, headers and the like that may wait for a client that does not read; then it is not read either. */
 const unreadBytesMax = 64 * 1024
-/** How long a connection that broke a rule is kept, unread: it hears why, and cannot begin again at once. */
-const lingerMs = 1_000
 /** What a socket reads at once. The library under Node goes on up to 32 times while each is whole: 2 MiB of one client. */
 const wholeReadBytes = 64 * 1024
 
@@ -182,14 +180,14 @@ export class OwnSession implements Session, GrpcTransport, Backlogged {
 
   /**
    * Closed with bytes unread, a socket tells its peer of that and not what was written last: GOAWAY would be lost. And who
-   * floods would be back at once.
+   * floods would be back at once: the connection is kept, unread.
    */
   #linger(): void {
     if (this.#isLingering) return
     this.#isLingering = true
     this.#socket.pause()
-    this.#context.offenders.add(this.#socket.remoteAddress)
-    const end = setTimeout(() => this.#socket.destroy(), lingerMs)
+    const keptMs = this.#context.offenders.add(this.#socket.remoteAddress)
+    const end = setTimeout(() => this.#socket.destroy(), keptMs)
     this.#socket.once('close', () => clearTimeout(end))
   }
 
