@@ -205,22 +205,29 @@ test('an idle connection is told to go away; one with an open call is not', asyn
 })
 
 test('a client that cancels calls without end loses its connection', async (t) => {
-  const waiting: GrpcMethod = { kind: 'unary', handle: () => new Promise(() => undefined) }
+  let begin: () => void = () => undefined
+  const waiting: GrpcMethod = {
+    kind: 'unary',
+    handle() {
+      begin()
+      return new Promise(() => undefined)
+    },
+  }
   const limits = { resetCountBurst: 50, resetCountPerSecond: 1 }
   const server = await startServer(t, new Map([...echo, ['/test.Echo/Wait', waiting]]), limits)
   const session = await server.connect()
   const gone = once(session, 'goaway')
-  let isGone = false
-  session.on('close', () => {
-    isGone = true
-  })
+  const closed = new Promise((resolve) => session.on('close', resolve))
   let resets = 0
-  while (!isGone && resets < 10_000) {
+  while (!session.destroyed && resets < 10_000) {
+    const begun = new Promise<void>((resolve) => {
+      begin = resolve
+    })
     const stream = openCall(session, '/test.Echo/Wait')
     stream.write(frameMessage(Uint8Array.of(1)))
+    await Promise.race([begun, closed])
     stream.close(constants.NGHTTP2_CANCEL)
     resets++
-    await new Promise((resolve) => setImmediate(resolve))
   }
   await gone
   // Above what we allow, below what Node would allow by itself.

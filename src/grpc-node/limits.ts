@@ -30,7 +30,10 @@ export interface GrpcLimits {
    * the connection that holds most is closed. Not with the library of Node.
    */
   readonly waitingBytesMax: number
-  /** Calls a client may cancel: so many at once, and so many a second for ever. Above it the connection ends. */
+  /**
+   * Calls a client may cancel: so many at once, and so many a second for ever. Above it the connection ends. A call that is
+   * cancelled before it is read counts as eight, but with the library of Node.
+   */
   readonly resetCountBurst: number
   readonly resetCountPerSecond: number
   /** Frames that break the protocol before the connection ends. */

@@ -17,7 +17,7 @@ import {
 } from './frame.ts'
 import { FrameReader } from './frame-reader.ts'
 import { type HeaderBlock, HeaderBlocks } from './header-blocks.ts'
-import { type Http2Limits, TokenBucket } from './limits.ts'
+import { type Http2Limits, hastyResetCount, TokenBucket } from './limits.ts'
 import { OutgoingFrames, settingsAck } from './outgoing-frames.ts'
 import { contentLength, requestProblem, trailersProblem } from './request-headers.ts'
 import { Sender } from './sender.ts'
@@ -69,6 +69,8 @@ export class ServerConnection {
   /** Received and not granted again. */
   #ungrantedBytes = 0
   #nowMs = 0
+  /** Newest stream before the slice of frames that is read. */
+  #readAfterStreamId = 0
   /** How many DATA frames had been sent when the last PING came. */
   #pingedAtCount = 0
   /** No further requests. */
@@ -173,6 +175,7 @@ export class ServerConnection {
 
   #read(bytes: Uint8Array | undefined, nowMs: number, frameCountMax: number): boolean {
     this.#nowMs = nowMs
+    this.#readAfterStreamId = this.#lastStreamId
     let mayBeMore = false
     try {
       if (bytes !== undefined) this.#reader.push(this.#takePreface(bytes))
@@ -390,7 +393,7 @@ export class ServerConnection {
       throw new ConnectionFault(http2Error.frameSizeError, 'RST_STREAM has four bytes')
     if (streamId === 0) throw new ConnectionFault(http2Error.protocolError, 'RST_STREAM of no stream')
     this.#checkOpened(streamId)
-    this.#spendReset()
+    this.#spendReset(streamId > this.#readAfterStreamId ? hastyResetCount : 1)
     const stream = this.#made?.streams.get(streamId)
     if (stream !== undefined) this.#finish(stream, toErrorCode(readU32(payload, 0)))
   }
@@ -564,8 +567,8 @@ export class ServerConnection {
     this.#listener.onEnd(http2Error.noError, '')
   }
 
-  #spendReset(): void {
-    if (this.#requests.resets.take(this.#nowMs)) return
+  #spendReset(count = 1): void {
+    if (this.#requests.resets.take(this.#nowMs, count)) return
     throw new ConnectionFault(http2Error.enhanceYourCalm, 'too many streams were reset')
   }
 

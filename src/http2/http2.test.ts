@@ -194,6 +194,12 @@ function frameOf(name: string, args: readonly string[], encoder: HpackEncoder): 
       frames.headers(Number(first), encoder.encode(headerList(fields)), isEnd)
       break
     }
+    case 'request-and-reset': {
+      const fields = [':method=POST', ':scheme=http', ':path=/a'].flatMap(splitField)
+      frames.headers(Number(first), encoder.encode(headerList(fields)), false)
+      frames.rstStream(Number(first), http2Error.cancel)
+      break
+    }
     case 'data':
       frames.data(Number(first), bytesOf(words), isEnd)
       break

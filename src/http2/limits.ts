@@ -9,13 +9,19 @@ export interface Http2Limits {
   readonly connectionWindowBytes: number
   /** Bytes of answers that wait in all streams of a connection; above it no further stream is taken. */
   readonly pendingBytesMax: number
-  /** Streams that end by a reset of either side: so many at once, and so many a second for ever. */
+  /**
+   * Streams that end by a reset of either side: so many at once, and so many a second for ever. One that was opened and reset by
+   * the client within one slice of frames counts `hastyResetCount` times.
+   */
   readonly resetCountBurst: number
   readonly resetCountPerSecond: number
   /** Frames that only ask for an answer, or carry nothing: so many at once, and so many a second for ever. */
   readonly idleFrameCountBurst: number
   readonly idleFrameCountPerSecond: number
 }
+
+/** Who changes its mind rarely does it before the request is read: most of these never wanted an answer (CVE-2023-44487). */
+export const hastyResetCount = 8
 
 /** So many at once, so many a second for ever. */
 export class TokenBucket {
