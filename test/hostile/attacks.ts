@@ -126,7 +126,10 @@ class Attack {
   }
 }
 
-/** Sends one batch after the other until the server ends the connection, which it must do with `code`. */
+/**
+ * Sends one batch after the other until the server says that it ends the connection, which it must do with `code`. Then it is
+ * back at once: who attacks does not wait for the end.
+ */
 function flood(
   code: keyof typeof http2Error,
   batch: (round: number) => Uint8Array,
@@ -147,7 +150,7 @@ function flood(
           socket.destroy()
         }
       }
-      if (!attack.isOver) await socket.closed
+      await Promise.race([socket.closed, attack.rest()])
       const { goAway } = socket
       if (goAway !== undefined && goAway !== code) attack.problem(`ended with ${goAway} and not ${code}`)
     })

@@ -10,7 +10,7 @@ export interface Place {
   readonly port: number
 }
 
-/** A client by hand: it sends what it likes, and takes down how the server ends its streams and the connection. */
+/** A client by hand: it sends what it likes, and takes down how the server ends its streams and it. Told to go, it goes. */
 export class HostileSocket {
   /** The code of GOAWAY, by its name. */
   goAway: string | undefined
@@ -56,8 +56,10 @@ export class HostileSocket {
     this.#reader.push(bytes)
     while (this.#reader.next()) {
       const { type, payload, flags } = this.#reader
-      if (type === frameType.goAway) this.goAway ??= nameOf(readU32(payload, 4))
-      else if (type === frameType.rstStream) this.reset ??= nameOf(readU32(payload, 0))
+      if (type === frameType.goAway) {
+        this.goAway ??= nameOf(readU32(payload, 4))
+        this.destroy()
+      } else if (type === frameType.rstStream) this.reset ??= nameOf(readU32(payload, 0))
       else if (type === frameType.headers) this.#headers(payload, flags)
     }
   }
