@@ -55,6 +55,7 @@ class Attack {
   /** What it did so far, in its unit. */
   acts = 0
   #untilMs = Number.POSITIVE_INFINITY
+  #end: Promise<void> | undefined
   readonly #sockets: HostileSocket[] = []
   readonly #ends: Record<string, number> = {}
   readonly #problems = new Set<string>()
@@ -68,6 +69,7 @@ class Attack {
   /** From here on it is measured, and ends after the time of its plan. */
   begin(): void {
     this.#untilMs = performance.now() + this.plan.ms
+    this.#end = sleep(this.plan.ms)
   }
 
   get isOver(): boolean {
@@ -94,8 +96,9 @@ class Attack {
     this.#problems.add(text)
   }
 
+  /** Until it is over. */
   async rest(): Promise<void> {
-    await sleep(Math.max(0, this.#untilMs - performance.now()))
+    await this.#end
   }
 
   /** `clients` of them at a time, each again and again. */
@@ -146,7 +149,7 @@ function flood(
         const frames = batches[round] ?? batch(round)
         batches[round] = frames
         bytes += frames.length
-        await socket.write(frames)
+        await Promise.race([socket.write(frames), attack.rest()])
         attack.acts += actsPerBatch
         if (bytes > floodBytesMax) {
           attack.problem(`${floodBytesMax} bytes were taken`)

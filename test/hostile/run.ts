@@ -102,11 +102,11 @@ export async function watch(
   const attacks: AttackReports = attackers === undefined ? await sleep(ms, {}) : await attackers.run()
   const seconds = (performance.now() - beginMs) / 1_000
   const [server, goodNeeds] = needs.map((end) => end()) as [Needs, Needs]
-  const delayMaxMs = await loopDelayMaxMs(node)
-  const { newClients, newClientMaxMs, residentBytesMax } = await meanwhile.end()
   const probe = await good
     .stop()
     .catch((error: unknown) => void problems.push(`a good client: ${String(error)}`))
+  const delayMaxMs = await loopDelayMaxMs(node)
+  const { newClients, newClientMaxMs, residentBytesMax } = await meanwhile.end()
   await attackers?.end()
   for (const [status, count] of Object.entries(probe?.statuses ?? {})) {
     if (status !== '0') problems.push(`${count} answers of status ${status} to good clients`)
