@@ -248,7 +248,15 @@ function createHandler(): CaseHandler {
       const cut = source.appliedIndex
       clear(follower)
       const sink = follower.core.beginRestore()
-      for (const chunk of chunks) sink.write(chunk)
+      // In small pieces, whose memory is used again.
+      const piece = new Uint8Array(10)
+      for (const chunk of chunks) {
+        for (let at = 0; at < chunk.length; at += piece.length) {
+          const bytes = chunk.subarray(at, at + piece.length)
+          piece.set(bytes)
+          sink.write(piece.subarray(0, bytes.length))
+        }
+      }
       sink.finish()
       for (const payload of log.slice(cut)) {
         follower.core.apply({ index: follower.core.appliedIndex + 1, term: 1, timeMs: 0, payload })

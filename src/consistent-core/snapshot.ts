@@ -210,9 +210,12 @@ export class SnapshotWriter {
   }
 
   write(chunk: Uint8Array): void {
-    this.#left.push(chunk)
     this.#leftSize += chunk.length
-    if (this.#leftSize < this.#wanted) return
+    if (this.#leftSize < this.#wanted) {
+      this.#left.push(chunk.slice())
+      return
+    }
+    this.#left.push(chunk)
     const bytes = joined(this.#left, this.#leftSize)
     const rest = this.#takeItems(bytes)
     this.#left = rest.length > 0 ? [rest] : []
@@ -307,7 +310,7 @@ function lengthAt(bytes: Uint8Array, at: number): { length: number; end: number 
   return undefined
 }
 
-/** The rows are kept by the store, so what is joined is copied and chunks may be used again. */
+/** The rows are kept by the store, and the memory of chunks is used again: what is joined is copied. */
 function joined(parts: readonly Uint8Array[], size: number): Uint8Array {
   const whole = new Uint8Array(size)
   let at = 0

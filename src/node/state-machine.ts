@@ -59,6 +59,7 @@ export interface SnapshotSource {
 }
 
 export interface SnapshotSink {
+  /** Keeps no part of the chunk's memory. */
   write(chunk: Uint8Array): void
   finish(): void
 }

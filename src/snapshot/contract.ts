@@ -25,7 +25,10 @@ export interface SnapshotStore {
   save(mark: SnapshotMark, next: () => Uint8Array | undefined): Promise<SnapshotFile>
   /** Takes a snapshot off the list, because of what it holds: its file goes with the next `prune`. */
   forget(file: SnapshotFile): void
-  /** Feeds every chunk in order. Error `data-damaged` names file and byte range; what was fed must be thrown away. */
+  /**
+   * Feeds every chunk in order; its bytes are there until `onChunk` has resolved. Error `data-damaged` names file and byte range;
+   * what was fed must be thrown away.
+   */
   load(file: SnapshotFile, onChunk: (chunk: Uint8Array) => void | Promise<void>): Promise<void>
   /** Raw bytes of the file for a transfer: the same bytes make the same file on the other side. */
   readPart(file: SnapshotFile, position: number, bytesMax: number): Promise<Uint8Array>

@@ -30,12 +30,12 @@ export interface ScanResult {
   readonly damage: Damage | undefined
 }
 
-/** Reads ahead this much; a chunk that is larger is read as one. */
+/** Reads ahead this much, or one chunk that is larger. */
 const readBytes = 256 * 1024
 
 /**
  * Reads the file from its start and checks every byte of it. Stops at the first damage, a missing end included;
- * chunks before it were handed out by then.
+ * chunks before it were handed out by then. A chunk's memory is used again: it is the taker's until it has resolved.
  */
 export async function scan(
   file: DiskFile,
@@ -118,11 +118,14 @@ export async function readEnds(
   return stated === size ? decoded : refuse(`its trailer states ${stated} bytes, it has ${size}`)
 }
 
-/** Hands out the bytes of a file from its start, reading ahead. What it hands out is the taker's. */
+/**
+ * Hands out the bytes of a file from its start, reading ahead. All of them pass through one buffer: with memory of its own for
+ * each chunk everything would be collected each 30 MB. What was handed out holds until the next is asked for.
+ */
 class SequentialReader {
   readonly #file: DiskFile
   readonly #size: number
-  readonly #buffer = new Uint8Array(readBytes)
+  #buffer = new Uint8Array(readBytes)
   #first = 0
   #end = 0
   /** Position in the file of the next byte that is not in the buffer. */
@@ -137,22 +140,25 @@ class SequentialReader {
   async take(count: number): Promise<Uint8Array | undefined> {
     // Before anything is allocated: the count may come from damaged bytes.
     if (count > this.#end - this.#first + this.#size - this.#position) return undefined
-    const taken = new Uint8Array(count)
-    let filled = 0
-    while (filled < count) {
-      if (this.#first === this.#end && !(await this.#fill())) return undefined
-      const step = Math.min(count - filled, this.#end - this.#first)
-      taken.set(this.#buffer.subarray(this.#first, this.#first + step), filled)
-      this.#first += step
-      filled += step
-    }
+    if (count > this.#end - this.#first) this.#makeRoom(count)
+    while (count > this.#end - this.#first) if (!(await this.#fill())) return undefined
+    const taken = this.#buffer.subarray(this.#first, this.#first + count)
+    this.#first += count
     return taken
   }
 
-  async #fill(): Promise<boolean> {
-    const count = await this.#file.read(this.#position, this.#buffer)
+  /** What was not taken goes to the start of a buffer that has room for `count`. */
+  #makeRoom(count: number): void {
+    const rest = this.#buffer.subarray(this.#first, this.#end)
+    if (count > this.#buffer.length) this.#buffer = new Uint8Array(count)
+    this.#buffer.set(rest)
     this.#first = 0
-    this.#end = count
+    this.#end = rest.length
+  }
+
+  async #fill(): Promise<boolean> {
+    const count = await this.#file.read(this.#position, this.#buffer.subarray(this.#end))
+    this.#end += count
     this.#position += count
     return count > 0
   }
