@@ -54,3 +54,17 @@ test('a connection that broke a rule ends by itself', async (t) => {
   assert.equal((await callUnary(good, '/test.Echo/Get', Uint8Array.of(1))).status, 0)
   assert.equal(server.server.gauges.connectionCount, 1)
 })
+
+test('a server that closes does not wait for connections that broke a rule', async (t) => {
+  const server = await startServer(t, services)
+  const socket = connect(server.listener.address.port, '127.0.0.1')
+  socket.on('error', () => undefined)
+  t.after(() => socket.destroy())
+  socket.write(Buffer.concat([clientPreface, new Uint8Array(100).fill(0xff)]))
+  await once(socket, 'data')
+  const closed = server.listener.close()
+  for (let turns = 0; turns < 100 && server.server.gauges.connectionCount > 0; turns++)
+    await new Promise((resolve) => setImmediate(resolve))
+  assert.equal(server.server.gauges.connectionCount, 0)
+  await closed
+})

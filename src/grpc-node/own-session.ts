@@ -101,7 +101,9 @@ export class OwnSession implements Session, GrpcTransport, Backlogged {
   }
 
   close(): void {
-    this.#connection.close()
+    // Who broke a rule has no calls that could end in order.
+    if (this.#isLingering) this.#socket.destroy()
+    else this.#connection.close()
   }
 
   destroy(): void {
