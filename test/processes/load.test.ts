@@ -129,11 +129,15 @@ test('leases are kept alive, and answers of leases that are gone are an error', 
   const { leases } = await node.must('leaseLeases', {})
   assert.equal(messagesOf(leases).length, 20)
   for (const { ID } of messagesOf(leases)) await node.must('leaseRevoke', { ID })
-  const begun = (): void => void node.must('leaseRevoke', { ID: 2n ** 52n })
+  let revoked: Promise<unknown> | undefined
+  const begun = (): void => {
+    revoked = node.must('leaseRevoke', { ID: 2n ** 52n })
+  }
   await assert.rejects(
     runKeepAlives({ ...plan, countedMs: 60_000 }, { ...noControl, begun }),
     /alive for 0 s/,
   )
+  await revoked
 })
 
 test('leases that are left alone take their keys along, and a key that goes too early is an error', async (t) => {
@@ -141,8 +145,12 @@ test('leases that are left alone take their keys along, and a key that goes too 
   const plan = { ...target, leases: 20, connections: 3, ttlSeconds: 5 }
   const { goneMs, firstGoneMs } = await runExpiry(plan, noControl)
   assert.ok(goneMs >= 0 && firstGoneMs >= 0)
-  const begun = (): void => void node.must('deleteRange', { key: loadKey(3) })
+  let deleted: Promise<unknown> | undefined
+  const begun = (): void => {
+    deleted = node.must('deleteRange', { key: loadKey(3) })
+  }
   await assert.rejects(runExpiry(plan, { ...noControl, begun }), /before its time/)
+  await deleted
 })
 
 test('every idle watch is alive at the end', async (t) => {
