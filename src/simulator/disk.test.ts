@@ -352,6 +352,15 @@ test('a misdirected write lands on another sector of the same disk', async () =>
   assert.deepEqual(seen, ['.1x1y1', '.2y1', 'x1.1y1'])
 })
 
+test('no write goes astray on a disk that was wiped since', async () => {
+  const disk = createDisk()
+  let count = 0
+  disk.strayNext('lost', 1, () => count++)
+  disk.wipe()
+  await createFile(disk, '/a', 'new')
+  assert.equal(count, 0)
+})
+
 test('a copy of a disk is put back as it was, all of it durable', async () => {
   const disk = createDisk()
   await createFile(disk, '/a', 'old')

@@ -133,7 +133,7 @@ export interface SimulatedDisk extends Disk {
   setLatency(latency: DiskLatency): void
   /** Takes back `failNext`, `setFaults`, `setLatency`, `hang` and a `strayNext` that has not struck; damage done stays. */
   clearFaults(): void
-  /** Every file is gone, as on a new disk; no process may use it. */
+  /** Every file is gone, and a write that was to go astray with them, as on a new disk; no process may use it. */
   wipe(): void
   /** What is on the disk now, while no process uses it, to be put back later. */
   copy(): DiskCopy
@@ -364,6 +364,7 @@ class MemoryDisk implements SimulatedDisk {
   wipe(): void {
     assert(this.#inFlight.size === 0, 'no process uses a disk that is wiped')
     this.#tree = new DiskTree()
+    this.#stray = undefined
   }
 
   copy(): DiskCopy {
