@@ -6,8 +6,9 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { GrpcClient } from '../support/grpc-client.ts'
 import { messageOf } from '../support/keys.ts'
+import { type Laboratory, linksAround } from '../support/laboratory.ts'
 import { planCluster, type ServerCluster, type ServerNode, waitReady } from '../support/servers.ts'
-import { fakeTimeEnvironment, type Laboratory, linksAround } from './laboratory.ts'
+import { fakeTimeEnvironment } from './fake-time.ts'
 
 export type System = 'quorate' | 'etcd'
 

@@ -1,7 +1,7 @@
 // One history: faults that a seed draws, for some seconds.
 import { SeededRandom } from '../../src/base/index.ts'
+import type { Laboratory } from '../support/laboratory.ts'
 import type { ClusterSettings, System } from './cluster.ts'
-import type { Laboratory } from './laboratory.ts'
 import { drawFaults, type FaultKind, fastClockRate, Nemesis } from './nemesis.ts'
 import { type Result, runSession } from './session.ts'
 

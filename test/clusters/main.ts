@@ -4,8 +4,9 @@ import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { countRuns, type Figures } from '../../testing/totals.ts'
 import { Arguments } from '../support/arguments.ts'
+import { missingTools } from '../support/missing.ts'
 import { fillCompileCache, type System } from './cluster.ts'
-import { missingHere } from './laboratory.ts'
+import { missingForFakeTime } from './fake-time.ts'
 import { type FaultKind, faultKinds } from './nemesis.ts'
 import { type Scenario, scenarios } from './scenarios.ts'
 import { describeSession, type Result } from './session.ts'
@@ -48,7 +49,8 @@ async function main(): Promise<number> {
   options.refuseUnknown()
   if (!['quorate', 'etcd', 'both'].includes(system)) options.fail(`--system ${system} is none`)
   const systems: System[] = system === 'both' ? ['quorate', 'etcd'] : [system as System]
-  const missing = missingHere(systems)
+  const etcd = systems.includes('etcd') ? (['etcd'] as const) : []
+  const missing = [...missingTools(['ip', 'iptables-legacy', 'strace', ...etcd]), ...missingForFakeTime()]
   if (missing.length > 0) {
     console.error(`missing here: ${missing.join(', ')}`)
     return 3

@@ -1,6 +1,7 @@
 // One laboratory in a process of its own: it is told one task at a time and answers with the result.
+
+import { Laboratory } from '../support/laboratory.ts'
 import { runEpisode } from './episode.ts'
-import { Laboratory } from './laboratory.ts'
 import { runScenario } from './scenarios.ts'
 import type { Task } from './workers.ts'
 

@@ -124,7 +124,7 @@ export type NodePlace = { client: string; peer: string; launcher: readonly strin
 export async function planCluster(command: string, options: ClusterOptions): Promise<ServerCluster> {
   const directory = mkdtempSync(join(tmpdir(), `${options.label}-`))
   mkdirSync(directory, { recursive: true })
-  const places = options.places ?? (await loopbackPlaces(options.size))
+  const places = options.places ?? (await placesAt('127.0.0.1', options.size))
   const plans = places.map(({ client, peer, launcher }, i) => ({
     name: `n${i + 1}`,
     client,
@@ -155,11 +155,12 @@ export async function planCluster(command: string, options: ClusterOptions): Pro
   return new ServerCluster(nodes, directory)
 }
 
-async function loopbackPlaces(count: number): Promise<NodePlace[]> {
+/** Places for nodes at an address of this machine. */
+export async function placesAt(host: string, count: number): Promise<NodePlace[]> {
   const ports = await freePorts(count * 2)
   return Array.from({ length: count }, (_, i) => ({
-    client: `127.0.0.1:${ports[2 * i] ?? 0}`,
-    peer: `127.0.0.1:${ports[2 * i + 1] ?? 0}`,
+    client: `${host}:${ports[2 * i] ?? 0}`,
+    peer: `${host}:${ports[2 * i + 1] ?? 0}`,
     launcher: [],
   }))
 }

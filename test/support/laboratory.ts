@@ -1,11 +1,11 @@
 // A network of this machine's own: each node in a network namespace, all behind one bridge, so that any link can be cut
 // in either direction, with silence or with resets. The test itself stands at the bridge and reaches every node.
 import { execFile, execFileSync } from 'node:child_process'
-import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
-import type { NodePlace } from '../support/servers.ts'
+import type { NodePlace } from './servers.ts'
 
 const run = promisify(execFile)
 const clientPort = 2379
@@ -34,7 +34,7 @@ export class Laboratory {
     process.on('exit', this.#onExit)
     this.directory = mkdtempSync(join(tmpdir(), `${namePrefix}-`))
     ip('link', 'add', this.#name, 'type', 'bridge')
-    ip('addr', 'add', `${this.#subnet}.254/24`, 'dev', this.#name)
+    ip('addr', 'add', `${this.outside}/24`, 'dev', this.#name)
     ip('link', 'set', this.#name, 'up')
     this.places = Array.from({ length: size }, (_, i) => this.#addPlace(i))
   }
@@ -42,6 +42,19 @@ export class Laboratory {
   /** What starts a command in the namespace of a place; it becomes that command, under the same process id. */
   launcherAt(place: number): string[] {
     return ['ip', 'netns', 'exec', this.#namespace(place)]
+  }
+
+  /** The address at which the places reach whoever is in none of them. */
+  get outside(): string {
+    return `${this.#subnet}.254`
+  }
+
+  /** From now on a connection that begins in this place keeps at most so much of what it sends there. */
+  limitSendBuffers(place: number, bytesMax: number): void {
+    const path = '/proc/sys/net/ipv4/tcp_wmem'
+    const least = Math.min(4_096, bytesMax)
+    const values = [least, Math.min(16_384, bytesMax), bytesMax]
+    ip('netns', 'exec', this.#namespace(place), 'sh', '-c', `echo ${values.join(' ')} > ${path}`)
   }
 
   addressOf(place: number): string {
@@ -126,46 +139,6 @@ export function linksAround(place: number, others: readonly number[]): Link[] {
   ])
 }
 
-const fakeTimeLibrary = '/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1'
-
-/** The environment under which a program's clocks follow a file; etcd, a Go program, asks the kernel past it. */
-export function fakeTimeEnvironment(file: string, clocks: 'wall' | 'all'): string[] {
-  // The file is read again every second at most: a program asks for the time too often for more.
-  const wallOnly = clocks === 'wall' ? ['DONT_FAKE_MONOTONIC=1', 'FAKETIME_CACHE_DURATION=1'] : []
-  return [`LD_PRELOAD=${fakeTimeLibrary}`, `FAKETIME_TIMESTAMP_FILE=${file}`, ...wallOnly]
-}
-
-/** What this machine lacks for these tests; empty: nothing. */
-export function missingHere(systems: readonly string[]): string[] {
-  const missing: string[] = []
-  if (process.platform !== 'linux') return ['Linux']
-  if (process.getuid?.() !== 0) missing.push('root')
-  const tools = ['ip', 'iptables-legacy', 'strace', ...(systems.includes('etcd') ? ['etcd'] : [])]
-  const packages: Record<string, string> = {
-    ip: 'iproute2',
-    'iptables-legacy': 'iptables',
-    strace: 'strace',
-    etcd: 'etcd-server',
-  }
-  for (const tool of tools) if (!isOnPath(tool)) missing.push(`${tool} (package ${packages[tool]})`)
-  if (!isThere(fakeTimeLibrary)) missing.push(`${fakeTimeLibrary} (package libfaketime)`)
-  return missing
-}
-
-function isOnPath(tool: string): boolean {
-  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin']
-  return folders.some((folder) => isThere(join(folder, tool)))
-}
-
-function isThere(path: string): boolean {
-  try {
-    accessSync(path, constants.R_OK)
-    return true
-  } catch {
-    return false
-  }
-}
-
 function tables(namespace: string): string[] {
   return ['netns', 'exec', namespace, 'iptables-legacy', '-w']
 }
@@ -183,7 +156,7 @@ function namespaces(): string[] {
 function sweepOrphans(): void {
   const orphans = namespaces().filter((name) => {
     const owner = new RegExp(`^${namePrefix}(\\d+)n\\d+$`).exec(name)?.[1]
-    return owner !== undefined && !isThere(`/proc/${owner}`)
+    return owner !== undefined && !existsSync(`/proc/${owner}`)
   })
   for (const name of orphans) {
     const pids = execFileSync('ip', ['netns', 'pids', name], { encoding: 'utf8' })
