@@ -10,7 +10,14 @@ import { startCluster } from '../support/servers.ts'
 import { attackNames } from './attacks.ts'
 import { fillBigKeys, watch } from './run.ts'
 
-const sizes = { attackMs: 1_500, scale: 0.05, nice: 0, perSecond: 20, bigKeys: 64 }
+const sizes = {
+  attackMs: 1_500,
+  scale: 0.05,
+  nice: 0,
+  attackersLauncher: [],
+  perSecond: 20,
+  bigKeys: 64,
+}
 
 test('good clients are served beside every attack', async (t) => {
   const cluster = await startCluster(`${process.execPath} src/cli/main.ts`, { label: 'hostile', size: 1 })
@@ -33,10 +40,14 @@ test('a second server that does not start ends the first, and its data go', (t) 
   const program = join(programs, 'starts-once')
   const script = `#!/bin/sh\nrm "$0"; exec ${process.execPath} src/cli/main.ts "$@"\n`
   writeFileSync(program, script, { mode: 0o755 })
-  const run = spawnSync(process.execPath, ['test/hostile/main.ts', '--elsewhere', '--server', program], {
-    env: { ...process.env, TMPDIR: data },
-    encoding: 'utf8',
-  })
+  const run = spawnSync(
+    process.execPath,
+    ['test/hostile/main.ts', '--loopback', '--elsewhere', '--server', program],
+    {
+      env: { ...process.env, TMPDIR: data },
+      encoding: 'utf8',
+    },
+  )
   assert.equal(run.status, 1)
   assert.match(run.stderr, /starts-once did not become ready/)
   assert.deepEqual(readdirSync(data), [])

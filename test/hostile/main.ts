@@ -3,7 +3,9 @@ import { Generator } from '../../bench/generator.ts'
 import { median } from '../../bench/median.ts'
 import { Arguments } from '../support/arguments.ts'
 import { GrpcClient } from '../support/grpc-client.ts'
-import { type ServerCluster, type ServerNode, startCluster } from '../support/servers.ts'
+import { Laboratory } from '../support/laboratory.ts'
+import { missingTools } from '../support/missing.ts'
+import { placesAt, type ServerCluster, type ServerNode, startCluster } from '../support/servers.ts'
 import { type AttackName, attackNames } from './attacks.ts'
 import {
   fillBigKeys,
@@ -22,10 +24,13 @@ const usage = `npm run hostile -- [options]
   --scale 1         of the number of hostile clients
   --nice 19         of the attackers' process: they have machines of their own in the world, and here only what server and
                     good clients leave of the processors. 0: they take as much as these
+  --loopback        attackers on the same network as everybody else, with buffers of megabytes; needs no root
   --nodes 1         or 3: then the leader is attacked
   --server "..."    what is started instead of this tree's program
   --elsewhere       each attack is first made on another server of the same command while good clients are watched here: what it
                     costs whoever shares the machine, attacked or not
+The attackers have a network namespace of their own, and so an address and buffers of their own: of what one of them sends,
+64 KiB wait on its side, as only the server's side is to be measured. That needs root and iproute2.
 Good clients are alone for as long before each attack, because the speed of a shared machine changes between minutes. At the
 end it prints the medians of all over the rounds.
 Prints for good clients alone and beside each attack: gets and puts (count, p99, longest), new clients and the longest any of
@@ -40,18 +45,22 @@ const options = new Arguments(usage)
 const names = options.list('attacks', attackNames.join(','))
 const attacks = attackNames.filter((name) => names.includes(name))
 if (attacks.length !== names.length) options.fail('an attack that is not known')
-const sizes: HostileSizes = {
+const given = {
   attackMs: options.number('ms', 12_000),
   scale: Number(options.text('scale', '1')),
   nice: options.number('nice', 19),
-  perSecond: 100,
-  bigKeys: 256,
 }
 const rounds = options.number('rounds', 1)
 const nodes = options.number('nodes', 1)
 const isElsewhere = options.flag('elsewhere')
+const isLoopback = options.flag('loopback')
 const server = options.text('server', `${process.execPath} src/cli/main.ts`)
 options.refuseUnknown()
+const missing = isLoopback ? [] : missingTools(['ip'])
+if (missing.length > 0) options.fail(`missing here: ${missing.join(', ')}; --loopback does without`)
+
+/** What an attacker keeps on its side of what it sends. */
+const attackerBufferBytes = 65_536
 
 /** What good clients saw in one round of an attack. */
 interface Seen {
@@ -61,12 +70,20 @@ interface Seen {
   readonly beside: Watched
 }
 
-const cluster = await startCluster(server, { label: 'hostile', size: nodes })
+const laboratory = isLoopback ? undefined : new Laboratory(1)
+laboratory?.limitSendBuffers(0, attackerBufferBytes)
+const sizes: HostileSizes = {
+  ...given,
+  attackersLauncher: laboratory?.launcherAt(0) ?? [],
+  perSecond: 100,
+  bigKeys: 256,
+}
+const cluster = await start('hostile', nodes)
 let other: ServerCluster | undefined
 const broken = new Set<AttackName>()
 const seen: Seen[] = []
 try {
-  if (isElsewhere) other = await startCluster(server, { label: 'hostile-other', size: 1 })
+  if (isElsewhere) other = await start('hostile-other', 1)
   const node = await leaderOf(cluster.nodes)
   for (const filled of [node, ...(other?.nodes ?? [])]) await fillBigKeys(filled, sizes.bigKeys)
   for (let round = 0; round < rounds; round++) {
@@ -89,9 +106,15 @@ try {
 } finally {
   Generator.killAll()
   await Promise.all([cluster.stop(), other?.stop()])
+  laboratory?.close()
 }
 console.log(broken.size === 0 ? 'every promise held' : `promises broken beside: ${[...broken].join(', ')}`)
 process.exit(broken.size === 0 ? 0 : 1)
+
+async function start(label: string, size: number): Promise<ServerCluster> {
+  const places = await placesAt(laboratory?.outside ?? '127.0.0.1', size)
+  return await startCluster(server, { label, size, places })
+}
 
 async function leaderOf(all: readonly ServerNode[]): Promise<ServerNode> {
   for (const node of all) {

@@ -15,6 +15,8 @@ export interface HostileSizes {
   readonly scale: number
   /** Niceness of the attackers' process. */
   readonly nice: number
+  /** What stands before the command that starts it where it is to be. */
+  readonly attackersLauncher: readonly string[]
   /** Gets and puts a second of the good clients, each. */
   readonly perSecond: number
   readonly bigKeys: number
@@ -89,9 +91,9 @@ export async function watch(
   const problems: string[] = []
   const before = await termOf(node)
   const target = targetOf(node)
-  const { attackMs: ms, scale, nice } = sizes
+  const { attackMs: ms, scale } = sizes
   const attackers =
-    names.length === 0 ? undefined : new Attackers(names, { ...targetOf(attacked), ms, scale }, nice)
+    names.length === 0 ? undefined : new Attackers(names, { ...targetOf(attacked), ms, scale }, sizes)
   await attackers?.prepared
   const good = new Generator('probe', { ...target, perSecond: sizes.perSecond, puts: true })
   await good.begun
@@ -219,11 +221,17 @@ class Attackers {
   readonly #reports: Promise<AttackReports>
   readonly #closed: Promise<unknown>
 
-  constructor(names: readonly AttackName[], plan: AttackPlan, nice: number) {
+  constructor(
+    names: readonly AttackName[],
+    plan: AttackPlan,
+    { attackersLauncher, nice }: Pick<HostileSizes, 'attackersLauncher' | 'nice'>,
+  ) {
     const path = fileURLToPath(new URL('process.ts', import.meta.url))
-    const command = [process.execPath, path, JSON.stringify(names), JSON.stringify(plan)]
     // By a launcher, because a process that sets its own priority sets that of one thread.
-    const child = spawn('nice', ['-n', `${nice}`, ...command], { stdio: ['pipe', 'pipe', 'inherit'] })
+    const launcher = [...attackersLauncher, 'nice', '-n', `${nice}`]
+    const command = [process.execPath, path, JSON.stringify(names), JSON.stringify(plan)]
+    const [file = '', ...args] = [...launcher, ...command]
+    const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'inherit'] })
     this.#child = child
     const kill = (): void => void child.kill('SIGKILL')
     process.once('exit', kill)
