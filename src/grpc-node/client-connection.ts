@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import type { Logger } from '../io/index.ts'
+import type { Logger, Time } from '../io/index.ts'
 import type { GrpcLimits } from './limits.ts'
 import type { Offenders } from './offenders.ts'
 import { peerOf } from './peer.ts'
@@ -12,6 +12,7 @@ const preface: Uint8Array = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
 
 export interface ConnectionContext {
   readonly limits: GrpcLimits
+  readonly time: Time
   readonly logger: Logger
   readonly offenders: Offenders
   /** Takes a connection that begins as HTTP/2, paused, with what was read of it so far. */
@@ -40,7 +41,8 @@ export class ClientConnection {
   #busyMs: number
   #pingMs: number | undefined
 
-  constructor(socket: Socket, context: ConnectionContext, nowMs: number) {
+  constructor(socket: Socket, context: ConnectionContext) {
+    const nowMs = context.time.monotonicMs()
     this.#socket = socket
     this.#context = context
     this.#startMs = nowMs
@@ -53,8 +55,8 @@ export class ClientConnection {
     const delayMs = context.offenders.delayMsOf(socket)
     if (delayMs === 0) this.#read()
     else {
-      const begin = setTimeout(() => this.#read(), delayMs)
-      socket.on('close', () => clearTimeout(begin))
+      const begin = context.time.startTimer(delayMs, () => this.#read())
+      socket.on('close', () => begin.cancel())
     }
   }
 

@@ -3,14 +3,17 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { Duplex } from 'node:stream'
-import test from 'node:test'
+import test, { type TestContext } from 'node:test'
 import { recordingLogger, startServer } from '../../testing/grpc-client.ts'
 import { Calls } from '../grpc-http2/index.ts'
 import { clientPreface } from '../http2/index.ts'
+import type { Time } from '../io/index.ts'
 import { createNodeTime } from '../io-node/index.ts'
+import { ClientConnection } from './client-connection.ts'
 import { gunzip } from './gunzip.ts'
 import { defaultLimits } from './limits.ts'
 import { Offenders } from './offenders.ts'
+import type { Session } from './session.ts'
 import { ownTransport } from './transports.ts'
 
 const emptySettings = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0])
@@ -68,22 +71,98 @@ test('of many addresses the last thousand are remembered', () => {
   assert.deepEqual(delayed, [false, ...Array<boolean>(1_000).fill(true)])
 })
 
-test('a connection that breaks a rule is an offence, one that ends in order is none', async (t) => {
-  const { offenders } = createOffenders()
-  const context = { time: createNodeTime(), logger: recordingLogger(), offenders }
-  const calls = new Calls({ services: new Map(), ...context, later: setImmediate, gunzip, ...defaultLimits })
-  const startSession = ownTransport({ calls, ...context }, defaultLimits)
-  for (const [remoteAddress, last, delayMs] of [
-    ['10.0.0.1', goAway, 0],
-    ['10.0.0.2', tooLong, 100],
-  ] as const) {
-    const socket = new Duplex({ read() {}, write: (_bytes, _encoding, taken) => taken() })
-    t.after(() => socket.destroy())
-    const named = Object.assign(socket, { remoteAddress }) as unknown as Socket
-    startSession(named, Buffer.concat([clientPreface, emptySettings, last]))
-    for (let turns = 0; turns < 3; turns++) await new Promise((resolve) => setImmediate(resolve))
-    assert.equal(offenders.delayMsOf({ remoteAddress }), delayMs)
+/** A time whose timers run when the test says so. */
+class HandTime {
+  readonly timers: { readonly delayMs: number; readonly run: () => void }[] = []
+  readonly time: Time = {
+    ...createNodeTime(),
+    startTimer: (delayMs, run) => {
+      const timer = { delayMs, run }
+      this.timers.push(timer)
+      return { cancel: () => void this.timers.splice(this.timers.indexOf(timer), 1) }
+    },
   }
+}
+
+/** The server's side of a connection from `remoteAddress`: reads what is pushed, writes nowhere. */
+function socketFrom(t: TestContext, remoteAddress: string): Socket {
+  const socket = new Duplex({ read() {}, write: (_bytes, _encoding, taken) => taken() })
+  t.after(() => socket.destroy())
+  return Object.assign(socket, { remoteAddress }) as unknown as Socket
+}
+
+async function someTurns(): Promise<void> {
+  for (let turns = 0; turns < 3; turns++) await new Promise((resolve) => setImmediate(resolve))
+}
+
+function contextOf(time: Time, offenders: Offenders) {
+  const context = { time, logger: recordingLogger(), offenders }
+  const calls = new Calls({ services: new Map(), ...context, later: setImmediate, gunzip, ...defaultLimits })
+  return { ...context, startSession: ownTransport({ calls, ...context }, defaultLimits) }
+}
+
+test('a connection that breaks a rule is kept as long as its address has earned, one that ends in order is not', async (t) => {
+  const hand = new HandTime()
+  const { startSession } = contextOf(hand.time, createOffenders().offenders)
+  const begin = async (address: string, last: Uint8Array): Promise<Socket> => {
+    const socket = socketFrom(t, address)
+    startSession(socket, Buffer.concat([clientPreface, emptySettings, last]))
+    await someTurns()
+    return socket
+  }
+  await begin('10.0.0.1', goAway)
+  const once = await begin('10.0.0.1', tooLong)
+  const twice = await begin('10.0.0.1', tooLong)
+  await begin('10.0.0.2', tooLong)
+  assert.deepEqual(
+    hand.timers.map(({ delayMs }) => delayMs),
+    [1_000, 2_000, 1_000],
+  )
+  twice.destroy()
+  await someTurns()
+  assert.equal(hand.timers.length, 2, 'its client has gone')
+  assert.equal(once.destroyed, false)
+  hand.timers[0]?.run()
+  assert.equal(once.destroyed, true)
+})
+
+test('the next connection from the address of a fault is not read before its time', async (t) => {
+  const hand = new HandTime()
+  const { offenders } = createOffenders()
+  offenders.add('10.0.0.1')
+  const started: string[] = []
+  const context = {
+    ...contextOf(hand.time, offenders),
+    startSession: ({ remoteAddress = '' }: Socket) => {
+      started.push(remoteAddress)
+      return {} as Session
+    },
+    limits: defaultLimits,
+    onOtherProtocol: () => undefined,
+    onEnd: () => undefined,
+    onClose: () => undefined,
+  }
+  const begin = async (address: string): Promise<Socket> => {
+    const socket = socketFrom(t, address)
+    new ClientConnection(socket, context)
+    socket.push(clientPreface)
+    await someTurns()
+    return socket
+  }
+  await begin('10.0.0.1')
+  const gone = await begin('10.0.0.1')
+  await begin('10.0.0.2')
+  assert.deepEqual(started, ['10.0.0.2'])
+  gone.destroy()
+  await someTurns()
+  assert.deepEqual(
+    hand.timers.map(({ delayMs }) => delayMs),
+    [100],
+    'nothing waits for a connection that has gone',
+  )
+  hand.timers[0]?.run()
+  await someTurns()
+  assert.deepEqual(started, ['10.0.0.2', '10.0.0.1'])
 })
 
 test('who comes back after a fault is served all the same', async (t) => {

@@ -188,9 +188,10 @@ export class OwnSession implements Session, GrpcTransport, Backlogged {
     if (this.#isLingering) return
     this.#isLingering = true
     this.#socket.pause()
-    const keptMs = this.#context.offenders.add(this.#socket.remoteAddress)
-    const end = setTimeout(() => this.#socket.destroy(), keptMs)
-    this.#socket.once('close', () => clearTimeout(end))
+    const { offenders, time } = this.#context
+    const keptMs = offenders.add(this.#socket.remoteAddress)
+    const end = time.startTimer(keptMs, () => this.#socket.destroy())
+    this.#socket.once('close', () => end.cancel())
   }
 
   #receive(bytes: Uint8Array): void {

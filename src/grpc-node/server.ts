@@ -109,6 +109,7 @@ async function startListening(address: Address, shared: Shared): Promise<Listene
 
   const context: ConnectionContext = {
     limits,
+    time,
     logger,
     offenders: shared.offenders,
     startSession: shared.startSession,
@@ -135,7 +136,7 @@ async function startListening(address: Address, shared: Shared): Promise<Listene
       return
     }
     counts.connections++
-    connections.add(new ClientConnection(socket, context, time.monotonicMs()))
+    connections.add(new ClientConnection(socket, context))
   })
 
   await listen(server, address)

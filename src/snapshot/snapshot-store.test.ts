@@ -45,7 +45,7 @@ function markAt(index: number): SnapshotMark {
 
 /** Chunks of many sizes, an empty one and one larger than any buffer among them; they tell their snapshot apart. */
 function chunksOf(index: number): Uint8Array[] {
-  const sizes = [1, 0, 700, 65536, 3, 200_000, 511, 20_000]
+  const sizes = [1, 0, 700, 65536, 3, 300_000, 511, 20_000]
   return sizes.map((size, i) =>
     Uint8Array.from({ length: size }, (_, at) => (index * 7 + i * 31 + at * (index + 1)) & 0xff),
   )
