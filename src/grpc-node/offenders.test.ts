@@ -6,7 +6,9 @@ import { Duplex } from 'node:stream'
 import test, { type TestContext } from 'node:test'
 import { recordingLogger, startServer } from '../../testing/grpc-client.ts'
 import { Calls } from '../grpc-http2/index.ts'
-import { clientPreface } from '../http2/index.ts'
+import { HpackEncoder, headerList } from '../hpack/index.ts'
+import { clientPreface, http2Error } from '../http2/index.ts'
+import { OutgoingFrames } from '../http2/outgoing-frames.ts'
 import type { Time } from '../io/index.ts'
 import { createNodeTime } from '../io-node/index.ts'
 import { ClientConnection } from './client-connection.ts'
@@ -19,6 +21,7 @@ import { ownTransport } from './transports.ts'
 const emptySettings = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0])
 /** The client leaves. */
 const goAway = Buffer.from([0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+const ping = Buffer.from([0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8])
 /** A frame of 2^24 - 1 bytes. */
 const tooLong = Buffer.from([0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 1])
 
@@ -55,8 +58,15 @@ test('each fault more is a second and a tenth of one more, ten at most', () => {
     seconds.map((each) => each * 1_000),
   )
   assert.equal(offenders.delayMsOf(peer), 1_000)
+  assert.equal(offenders.patienceWith(peer), 1 / 11)
   pass(8_500)
   assert.equal(offenders.delayMsOf(peer), 150)
+  assert.equal(offenders.patienceWith(peer), 1 / 2.5)
+  const others = [{ remoteAddress: '10.0.0.2' }, {}]
+  assert.deepEqual(
+    others.map((other) => offenders.patienceWith(other)),
+    [1, 1],
+  )
   assert.equal(offenders.add('10.0.0.1'), 2_500)
 })
 
@@ -95,6 +105,18 @@ async function someTurns(): Promise<void> {
   for (let turns = 0; turns < 3; turns++) await new Promise((resolve) => setImmediate(resolve))
 }
 
+/** Calls that are cancelled at once. */
+function hastyCalls(count: number): readonly Uint8Array[] {
+  const frames = new OutgoingFrames()
+  const encoder = new HpackEncoder()
+  const headers = headerList([':method', 'POST', ':scheme', 'http', ':path', '/none'])
+  for (let stream = 1; stream < 2 * count; stream += 2) {
+    frames.headers(stream, encoder.encode(headers), false)
+    frames.rstStream(stream, http2Error.cancel)
+  }
+  return frames.take()
+}
+
 function contextOf(time: Time, offenders: Offenders) {
   const context = { time, logger: recordingLogger(), offenders }
   const calls = new Calls({ services: new Map(), ...context, later: setImmediate, gunzip, ...defaultLimits })
@@ -124,6 +146,28 @@ test('a connection that breaks a rule is kept as long as its address has earned,
   assert.equal(once.destroyed, false)
   hand.timers[0]?.run()
   assert.equal(once.destroyed, true)
+})
+
+test('a connection from the address of faults has done too much sooner', async (t) => {
+  const hand = new HandTime()
+  const { offenders } = createOffenders()
+  for (let i = 0; i < 10; i++) offenders.add('10.0.0.1')
+  const { startSession } = contextOf({ ...hand.time, monotonicMs: () => 0 }, offenders)
+  const isEnded = async (address: string, frames: readonly Uint8Array[]): Promise<boolean> => {
+    const ended = hand.timers.length
+    startSession(socketFrom(t, address), Buffer.concat([clientPreface, emptySettings, ...frames]))
+    for (const _ of frames) await new Promise((resolve) => setImmediate(resolve))
+    return hand.timers.length > ended
+  }
+  const pings = (count: number): Buffer[] => Array<Buffer>(count).fill(ping)
+  // Of 2,000 frames that anybody may send at once an eleventh is 181, and one of them is SETTINGS.
+  assert.equal(await isEnded('10.0.0.2', pings(1_999)), false)
+  assert.equal(await isEnded('10.0.0.1', pings(180)), false)
+  // Of 4,096 calls to cancel an eleventh is 372, and these count eight times but for the few that two slices share.
+  assert.equal(await isEnded('10.0.0.2', hastyCalls(512)), false)
+  assert.equal(await isEnded('10.0.0.1', hastyCalls(46)), false)
+  assert.equal(await isEnded('10.0.0.1', pings(181)), true)
+  assert.equal(await isEnded('10.0.0.1', hastyCalls(60)), true)
 })
 
 test('the next connection from the address of a fault is not read before its time', async (t) => {

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { type Calls, GrpcConnection, type GrpcTransport } from '../grpc-http2/index.ts'
-import type { Http2ErrorCode, Http2Limits } from '../http2/index.ts'
+import { type Http2ErrorCode, type Http2Limits, withPatience } from '../http2/index.ts'
 import type { Logger, Time } from '../io/index.ts'
 import type { Backlog, Backlogged } from './backlog.ts'
 import type { Offenders } from './offenders.ts'
@@ -73,7 +73,9 @@ export class OwnSession implements Session, GrpcTransport, Backlogged {
   constructor(socket: Socket, received: Uint8Array, context: OwnSessionContext) {
     this.#socket = socket
     this.#context = context
-    this.#connection = new GrpcConnection(this, context.calls, context.limits)
+    const patience = context.offenders.patienceWith(socket)
+    const limits = patience === 1 ? context.limits : withPatience(context.limits, patience)
+    this.#connection = new GrpcConnection(this, context.calls, limits)
     socket.on('data', (bytes: Buffer) => this.#receive(bytes))
     socket.on('drain', () => {
       if (this.#writtenBytes < largeWriteBytes) this.sendOn()

@@ -555,7 +555,10 @@ export class ServerConnection {
   }
 
   #finish(stream: ServerStream, code: Http2ErrorCode | undefined): void {
-    this.#requests.streams.delete(stream.id)
+    const { streams, resets } = this.#requests
+    streams.delete(stream.id)
+    // Whoever waits for most of what it asks for, as clients that ask twice to be fast do, is no flood.
+    if (code === undefined) resets.give(hastyResetCount)
     this.#sender.forget(stream)
     stream.close(code)
     this.#endIfDone()

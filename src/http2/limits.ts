@@ -11,13 +11,23 @@ export interface Http2Limits {
   readonly pendingBytesMax: number
   /**
    * Streams that end by a reset of either side: so many at once, and so many a second for ever. One that was opened and reset by
-   * the client within one slice of frames counts `hastyResetCount` times.
+   * the client within one slice of frames counts `hastyResetCount` times, and one that ended in order takes back as many.
    */
   readonly resetCountBurst: number
   readonly resetCountPerSecond: number
   /** Frames that only ask for an answer, or carry nothing: so many at once, and so many a second for ever. */
   readonly idleFrameCountBurst: number
   readonly idleFrameCountPerSecond: number
+}
+
+/** For a client that is met with a share of the patience: it may do less at once, and for ever what others may. */
+export function withPatience(limits: Http2Limits, share: number): Http2Limits {
+  const { resetCountBurst, idleFrameCountBurst } = limits
+  const bursts = {
+    resetCountBurst: resetCountBurst * share,
+    idleFrameCountBurst: idleFrameCountBurst * share,
+  }
+  return { ...limits, ...bursts }
 }
 
 /** Who changes its mind rarely does it before the request is read: most of these never wanted an answer (CVE-2023-44487). */
@@ -40,7 +50,13 @@ export class TokenBucket {
   take(nowMs: number, count = 1): boolean {
     const elapsedMs = Math.max(0, nowMs - (this.#filledMs ?? nowMs))
     this.#filledMs = nowMs
-    this.#tokens = Math.min(this.#burst, this.#tokens + elapsedMs * this.#perMs) - count
+    this.give(elapsedMs * this.#perMs)
+    this.#tokens -= count
     return this.#tokens >= 0
+  }
+
+  /** Never more than it began with. */
+  give(count: number): void {
+    this.#tokens = Math.min(this.#burst, this.#tokens + count)
   }
 }
