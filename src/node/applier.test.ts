@@ -15,6 +15,7 @@ class Bench {
   readonly told: string[] = []
   appliedIndex = 0
   pendingOperations = 0
+  bytesOfOne = 0
   raftIndex = 0
   hasInstall = false
   nowMs = 0
@@ -37,14 +38,15 @@ class Bench {
         },
       },
       time: { monotonicMs: () => this.#look() } as unknown as Time,
-      limits: { pendingOperationsMax: 3 },
+      limits: { pendingOperationsMax: 3, pendingBytesMax: 100 },
       maybe: never,
       machine: {
         get appliedIndex() {
           return bench.appliedIndex
         },
         get pending() {
-          return { operations: bench.pendingOperations, bytes: 0 }
+          const { pendingOperations: operations, bytesOfOne } = bench
+          return { operations, bytes: operations * bytesOfOne }
         },
         apply: ({ index }) => {
           this.#moveTo(index)
@@ -118,6 +120,14 @@ test('a store that has not taken enough holds it up, and what waits has no work 
   assert.equal(bench.applier.hasWork, true)
   bench.applier.applySlice()
   assert.equal(bench.appliedIndex, 5)
+})
+
+test('few entries that are large hold it up as well', () => {
+  const bench = new Bench()
+  bench.bytesOfOne = 50
+  bench.commit(...new Array<Entry['kind']>(5).fill(entryKind.command))
+  bench.applier.applySlice()
+  assert.deepEqual([bench.appliedIndex, bench.applier.hasWork], [2, false])
 })
 
 test('a slice that takes long ends, and the next goes on behind it', () => {

@@ -20,7 +20,7 @@ import type { StorageQueue } from './storage-queue.ts'
 export interface ApplierOptions<Result> {
   readonly raft: Pick<RaftNode, 'applied' | 'appliedIndex' | 'durableIndex'>
   readonly time: Time
-  readonly limits: Pick<GroupLimits, 'pendingOperationsMax'>
+  readonly limits: Pick<GroupLimits, 'pendingOperationsMax' | 'pendingBytesMax'>
   readonly maybe: Maybe
   readonly machine: Pick<StateMachine<Result>, 'appliedIndex' | 'pending' | 'apply' | 'applyNothing'>
   readonly members: Pick<AppliedMembers, 'apply'>
@@ -93,7 +93,8 @@ export class Applier<Result> {
   /** The store has to take some of what was applied first. */
   get #isHeld(): boolean {
     const { machine, limits } = this.#options
-    return machine.pending.operations >= limits.pendingOperationsMax
+    const { operations, bytes } = machine.pending
+    return operations >= limits.pendingOperationsMax || bytes >= limits.pendingBytesMax
   }
 
   #checkPlace(): void {

@@ -141,7 +141,7 @@ async function openGroup(
     snapshots,
     backend,
     logger: silentLogger,
-    flushOperations: 100,
+    limits,
     isStateLost: false,
     discarded: undefined,
     bootstrap: { voters, outgoing: [], learners: [], context: encodeDirectory(directory) },

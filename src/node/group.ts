@@ -335,6 +335,7 @@ export class ReplicatedGroup<Result> implements Group<Result> {
   status(): GroupStatus {
     const raft = this.#raft
     const { limits, snapshots } = this.#deps
+    const { pending } = this.#machine
     return {
       role: raft.role,
       term: raft.term,
@@ -351,7 +352,8 @@ export class ReplicatedGroup<Result> implements Group<Result> {
       peers: raft.progress(),
       queues: {
         ...this.queues,
-        pendingOperations: { size: this.#machine.pending.operations, bound: limits.pendingOperationsMax },
+        pendingOperations: { size: pending.operations, bound: limits.pendingOperationsMax },
+        pendingBytes: { size: pending.bytes, bound: limits.pendingBytesMax },
         snapshots: { size: snapshots.list().length, bound: snapshotsKept + 1 },
       },
       problems: [

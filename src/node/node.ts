@@ -336,7 +336,7 @@ class RunningNode<Result> implements QuorateNode<Result> {
       snapshots,
       backend,
       logger,
-      flushOperations: limits.flushOperations,
+      limits,
       isStateLost,
       discarded,
       bootstrap,

@@ -16,11 +16,13 @@ export interface GroupLimits {
   readonly inflightMax: number
   readonly windowBytesMax: number
   readonly uncommittedBytesMax: number
-  /** The store is written after so many operations or milliseconds. */
+  /** The store is written after so many operations, bytes or milliseconds. */
   readonly flushOperations: number
+  readonly flushBytes: number
   readonly flushIntervalMs: number
-  /** Applying waits while so many operations are not durable in the store. */
+  /** Applying waits while so many operations or bytes are not durable in the store. */
   readonly pendingOperationsMax: number
+  readonly pendingBytesMax: number
   /** A snapshot is written after so many entries, if the log since the last has also reached its size below. */
   readonly snapshotCount: number
   /** Bytes that the log since the last snapshot must have, however small the last snapshot is. */
@@ -44,10 +46,15 @@ export const defaultGroupLimits: GroupLimits = {
   windowBytesMax: 32 * 1024 * 1024,
   uncommittedBytesMax: 128 * 1024 * 1024,
   flushOperations: 4_000,
+  flushBytes: 16 * 1024 * 1024,
   flushIntervalMs: 100,
   pendingOperationsMax: 200_000,
+  pendingBytesMax: 256 * 1024 * 1024,
   snapshotCount: 10_000,
   snapshotLogBytesMin: 64 * 1024 * 1024,
   snapshotLogShare: 1,
   learnersMax: 1,
 }
+
+/** What says when the store is written. */
+export type FlushLimits = Pick<GroupLimits, 'flushOperations' | 'flushBytes'>

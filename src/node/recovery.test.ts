@@ -90,7 +90,7 @@ async function createDirectory(count: number, released = 0) {
       snapshots,
       backend,
       logger: silentLogger,
-      flushOperations: 100,
+      limits: { flushOperations: 100, flushBytes: 1024 * 1024 },
       isStateLost,
       discarded,
       bootstrap,

@@ -5,6 +5,7 @@ import type { SnapshotStore } from '../snapshot/index.ts'
 import type { StoreBackend } from '../store/index.ts'
 import type { RecoveredGroup, WriteAheadLog } from '../write-ahead-log/index.ts'
 import { loadSnapshot } from './load-snapshot.ts'
+import type { FlushLimits } from './options.ts'
 import type { StateMachine } from './state-machine.ts'
 
 /**
@@ -24,7 +25,7 @@ export interface RecoveryOptions<Result> {
   readonly snapshots: SnapshotStore
   readonly backend: StoreBackend
   readonly logger: Logger
-  readonly flushOperations: number
+  readonly limits: FlushLimits
   /** The state was found wrong: the machine comes back empty, with `applied` at the base of the log. */
   readonly isStateLost: boolean
   /** What a store had applied that was thrown away before this: the log must have it all the same. */

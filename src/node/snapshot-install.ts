@@ -60,8 +60,7 @@ export class SnapshotInstall<Result> {
     this.#isInstalling = true
     await repair.marked()
     await flusher.settle()
-    const { flushOperations } = limits
-    await loadSnapshot({ machine, backend, snapshots, flushOperations }, file, () => {
+    await loadSnapshot({ machine, backend, snapshots, limits }, file, () => {
       if (this.#options.isStopped()) throw stoppedError()
     })
     if (!operation.keepsLog) await log.reset(group, operation.end, operation.hardState)

@@ -17,6 +17,7 @@ function createParts() {
   const timers: (() => void)[] = []
   const commits: { resolve: () => void; reject: (error: Error) => void }[] = []
   const failures: unknown[] = []
+  let bytesOfOne = 0
   const time: Time = {
     monotonicMs: () => nowMs,
     wallMs: () => nowMs,
@@ -32,7 +33,7 @@ function createParts() {
       return appliedIndex
     },
     get pending() {
-      return { operations, bytes: 0 }
+      return { operations, bytes: operations * bytesOfOne }
     },
     takeBatch: () => {
       if (operations === 0 || isOut) return undefined
@@ -51,7 +52,7 @@ function createParts() {
     machine,
     backend,
     time,
-    limits: { flushOperations: 5, flushIntervalMs: 100 },
+    limits: { flushOperations: 5, flushBytes: 1_000, flushIntervalMs: 100 },
     flushed: () => undefined,
     failed: (error) => failures.push(error),
   })
@@ -60,8 +61,9 @@ function createParts() {
     commits,
     failures,
     timers,
-    apply: (count: number) => {
+    apply: (count: number, bytesOfEach = 0) => {
       operations += count
+      bytesOfOne = bytesOfEach
       appliedIndex += count
     },
     pass: (ms: number) => {
@@ -86,6 +88,16 @@ test('a commit begins when enough gathered or enough time passed, and one at a t
   await settled()
   flusher.poll()
   assert.equal(commits.length, 2)
+})
+
+test('a commit begins when enough bytes gathered, however few hold them', () => {
+  const { flusher, commits, apply } = createParts()
+  apply(3, 333)
+  flusher.poll()
+  assert.equal(commits.length, 0)
+  apply(1, 333)
+  flusher.poll()
+  assert.equal(commits.length, 1)
 })
 
 test('the durable index is what the last commit that ended contained', async () => {

@@ -1,6 +1,7 @@
 import { isQuorateError } from '../base/index.ts'
 import { type Maybe, never, type Time } from '../io/index.ts'
 import type { StoreBackend } from '../store/index.ts'
+import type { FlushLimits, GroupLimits } from './options.ts'
 import type { StateMachine } from './state-machine.ts'
 
 /**
@@ -11,7 +12,7 @@ export class StoreFlusher<Result> {
   readonly #machine: StateMachine<Result>
   readonly #backend: StoreBackend
   readonly #time: Time
-  readonly #limits: { flushOperations: number; flushIntervalMs: number }
+  readonly #limits: FlushLimits & Pick<GroupLimits, 'flushIntervalMs'>
   readonly #maybe: Maybe
   readonly #failed: (error: unknown) => void
   readonly #flushed: () => void
@@ -25,7 +26,7 @@ export class StoreFlusher<Result> {
     machine: StateMachine<Result>
     backend: StoreBackend
     time: Time
-    limits: { flushOperations: number; flushIntervalMs: number }
+    limits: FlushLimits & Pick<GroupLimits, 'flushIntervalMs'>
     /** Default: never. */
     maybe?: Maybe
     /** A commit became durable. */
@@ -55,10 +56,11 @@ export class StoreFlusher<Result> {
   /** Starts a commit when enough gathered or enough time passed. */
   poll(): void {
     if (this.#underWay !== undefined || this.#isStopped) return
-    const { operations } = this.#machine.pending
+    const { operations, bytes } = this.#machine.pending
     if (operations === 0) return
     const sinceMs = this.#time.monotonicMs() - this.#lastFlushMs
-    const isDue = operations >= this.#limits.flushOperations || sinceMs >= this.#limits.flushIntervalMs
+    const { flushOperations, flushBytes, flushIntervalMs } = this.#limits
+    const isDue = operations >= flushOperations || bytes >= flushBytes || sinceMs >= flushIntervalMs
     if (this.#maybe(isDue ? 'store-flush-late' : 'store-flush') !== isDue) this.#start()
   }
 
