@@ -33,10 +33,11 @@ export class GrpcConnection implements ConnectionListener {
   #context: CallContext | undefined
   #ending: Http2ErrorCode | undefined
 
-  constructor(transport: GrpcTransport, calls: Calls, limits: Http2Limits) {
+  /** `patience`: see `ServerConnection`. */
+  constructor(transport: GrpcTransport, calls: Calls, limits: Http2Limits, patience: number) {
     this.#transport = transport
     this.#calls = calls
-    this.#http2 = new ServerConnection(limits, this)
+    this.#http2 = new ServerConnection(limits, this, patience)
     this.#transport.scheduleFlush()
   }
 

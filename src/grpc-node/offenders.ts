@@ -18,7 +18,7 @@ interface Offence {
  * Addresses whose clients broke a rule of HTTP/2 a moment ago. Who floods is back with a new connection at once, each of which
  * takes as long as a hundred requests. The more faults come from an address, the longer a connection that broke a rule is kept,
  * the later its new connections begin, and the sooner they have done too much. A client that shares the address waits when it
- * connects, and may change its mind less often at once.
+ * connects, and may at first change its mind less often.
  */
 export class Offenders {
   readonly #time: Time
@@ -48,7 +48,7 @@ export class Offenders {
     return this.#faultsOf(peer.remoteAddress) * delayMsPerFault
   }
 
-  /** The share of patience that a connection from there is met with: all of it, half after a fault, a third after two. */
+  /** The share of patience that a connection from there begins with: all of it, half after a fault, a third after two. */
   patienceWith(peer: { readonly remoteAddress?: string | undefined }): number {
     if (this.#offences.size === 0 || peer.remoteAddress === undefined) return 1
     return 1 / (1 + this.#faultsOf(peer.remoteAddress))

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { type Calls, GrpcConnection, type GrpcTransport } from '../grpc-http2/index.ts'
-import { type Http2ErrorCode, type Http2Limits, withPatience } from '../http2/index.ts'
+import type { Http2ErrorCode, Http2Limits } from '../http2/index.ts'
 import type { Logger, Time } from '../io/index.ts'
 import type { Backlog, Backlogged } from './backlog.ts'
 import type { Offenders } from './offenders.ts'
@@ -74,8 +74,7 @@ export class OwnSession implements Session, GrpcTransport, Backlogged {
     this.#socket = socket
     this.#context = context
     const patience = context.offenders.patienceWith(socket)
-    const limits = patience === 1 ? context.limits : withPatience(context.limits, patience)
-    this.#connection = new GrpcConnection(this, context.calls, limits)
+    this.#connection = new GrpcConnection(this, context.calls, context.limits, patience)
     socket.on('data', (bytes: Buffer) => this.#receive(bytes))
     socket.on('drain', () => {
       if (this.#writtenBytes < largeWriteBytes) this.sendOn()

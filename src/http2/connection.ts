@@ -61,6 +61,7 @@ export class ServerConnection {
   readonly #listener: ConnectionListener
   readonly #reader = new FrameReader()
   readonly #sender: Sender
+  readonly #patience: number
   readonly #idleFrames: TokenBucket
   #made: Requests | undefined
   #prefaceBytes = 0
@@ -77,16 +78,21 @@ export class ServerConnection {
   #isGoing = false
   #isOver = false
 
-  constructor(limits: Http2Limits, listener: ConnectionListener) {
+  /**
+   * `patience`: the share of what a client may do at once that it begins with, for one of whom something is known. The rest is
+   * earned, as what was spent is.
+   */
+  constructor(limits: Http2Limits, listener: ConnectionListener, patience = 1) {
     assert(limits.streamWindowBytes >= initialWindowBytes, 'a window begins at 65,535 and only grows')
     assert(limits.connectionWindowBytes >= initialWindowBytes, 'a window begins at 65,535 and only grows')
     this.#limits = limits
     this.#listener = listener
+    this.#patience = patience
     this.#sender = new Sender({
       output: () => this.#listener.onOutput(),
       localEnded: (stream) => this.#localEnded(stream),
     })
-    this.#idleFrames = new TokenBucket(limits.idleFrameCountBurst, limits.idleFrameCountPerSecond)
+    this.#idleFrames = new TokenBucket(limits.idleFrameCountBurst, limits.idleFrameCountPerSecond, patience)
     this.#sender.output.constant(greetingOf(limits))
   }
 
@@ -266,7 +272,7 @@ export class ServerConnection {
       blocks: new HeaderBlocks(this.#limits.headerBytesMax),
       streams: new Map(),
       forgotten: new Set(),
-      resets: new TokenBucket(this.#limits.resetCountBurst, this.#limits.resetCountPerSecond),
+      resets: this.#newResets(),
       problems: new WeakMap(),
       owner: {
         headers: (stream, headers, isConstant, isEnd) =>
@@ -277,6 +283,14 @@ export class ServerConnection {
       },
     }
     return this.#made
+  }
+
+  #newResets(): TokenBucket {
+    const { resetCountBurst, resetCountPerSecond } = this.#limits
+    const resets = new TokenBucket(resetCountBurst, resetCountPerSecond, this.#patience)
+    // Patience is earned from now on, and not from the first reset.
+    resets.take(this.#nowMs, 0)
+    return resets
   }
 
   // ---- requests -----------------------------------------------------------------------------------------------

@@ -5,7 +5,13 @@ import { bytesFromHex, concatBytes, hexFromBytes, printableBytes, utf8Encode } f
 import { fieldOf, type HeaderList, HpackDecoder, HpackEncoder, headerList } from '../hpack/index.ts'
 import { frameFlag, frameType, http2Error, readU16, readU31, readU32, settingId } from './frame.ts'
 import { FrameReader } from './frame-reader.ts'
-import { clientPreface, type Http2Limits, ServerConnection, type ServerStream } from './index.ts'
+import {
+  type ConnectionListener,
+  clientPreface,
+  type Http2Limits,
+  ServerConnection,
+  type ServerStream,
+} from './index.ts'
 import { OutgoingFrames, settingsAck } from './outgoing-frames.ts'
 
 const standardLimits: Http2Limits = {
@@ -46,8 +52,8 @@ class Story {
   #nowMs = 0
   #isSilent = false
 
-  constructor(limits: Http2Limits) {
-    this.#connection = new ServerConnection(limits, {
+  constructor(limits: Http2Limits & { readonly patience?: number }) {
+    const listener: ConnectionListener = {
       onRequest: (stream, headers) => {
         const again = headers === this.#seenHeaders ? ' (the same object)' : ''
         this.#seenHeaders = headers
@@ -64,7 +70,8 @@ class Story {
       },
       onOutput: () => undefined,
       onEnd: (code, text) => this.#lines.push(`over ${codeName(code)}${text === '' ? '' : `: ${text}`}`),
-    })
+    }
+    this.#connection = new ServerConnection(limits, listener, limits.patience)
   }
 
   told(): string {

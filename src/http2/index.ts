@@ -21,6 +21,6 @@
  */
 export { type ConnectionListener, ServerConnection } from './connection.ts'
 export { clientPreface, type Http2ErrorCode, http2Error } from './frame.ts'
-export { type Http2Limits, withPatience } from './limits.ts'
+export type { Http2Limits } from './limits.ts'
 export { fieldProblem } from './request-headers.ts'
 export type { ServerStream, StreamListener } from './stream.ts'

@@ -20,30 +20,20 @@ export interface Http2Limits {
   readonly idleFrameCountPerSecond: number
 }
 
-/** For a client that is met with a share of the patience: it may do less at once, and for ever what others may. */
-export function withPatience(limits: Http2Limits, share: number): Http2Limits {
-  const { resetCountBurst, idleFrameCountBurst } = limits
-  const bursts = {
-    resetCountBurst: resetCountBurst * share,
-    idleFrameCountBurst: idleFrameCountBurst * share,
-  }
-  return { ...limits, ...bursts }
-}
-
 /** Who changes its mind rarely does it before the request is read: most of these never wanted an answer (CVE-2023-44487). */
 export const hastyResetCount = 8
 
-/** So many at once, so many a second for ever. */
+/** So many at once, so many a second for ever, from the first `take` on. It may begin with a share of what it has room for. */
 export class TokenBucket {
   readonly #burst: number
   readonly #perMs: number
   #tokens: number
   #filledMs: number | undefined
 
-  constructor(burst: number, perSecond: number) {
+  constructor(burst: number, perSecond: number, share: number) {
     this.#burst = burst
     this.#perMs = perSecond / 1000
-    this.#tokens = burst
+    this.#tokens = burst * share
   }
 
   /** Takes `count` of them. False: that was too much. */
@@ -55,7 +45,7 @@ export class TokenBucket {
     return this.#tokens >= 0
   }
 
-  /** Never more than it began with. */
+  /** Never more than it has room for. */
   give(count: number): void {
     this.#tokens = Math.min(this.#burst, this.#tokens + count)
   }
